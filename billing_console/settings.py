@@ -1,0 +1,136 @@
+"""Settings of the console. The environment (and .env beside manage.py) is read here and nowhere else."""
+
+from pathlib import Path
+
+import django_stubs_ext
+import environ
+
+# Lets `ModelAdmin[Meter]` be written where Django itself is not subscriptable.
+django_stubs_ext.monkeypatch()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = BASE_DIR / "var"
+
+env = environ.Env()
+if not env.bool("IGNORE_DOTENV", default=False):
+    env.read_env(BASE_DIR / ".env")
+
+DEBUG = env.bool("DJANGO_DEBUG", default=False)
+SECRET_KEY = env.str("DJANGO_SECRET_KEY", default="")
+"""Signs sessions. Empty is refused by the check sync.E001 wherever pages are served."""
+if not SECRET_KEY:
+    from django.core.management.utils import get_random_secret_key
+
+    # A shell command needs no stable key; the console does, and its check says so.
+    SECRET_KEY = "insecure-" + get_random_secret_key()
+ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_q",
+    "sync",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "billing_console.urls"
+WSGI_APPLICATION = "billing_console.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'console.sqlite3'}")}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    VAR_DIR.mkdir(exist_ok=True)
+    DATABASES["default"]["OPTIONS"] = {
+        # A writer waits for another instead of failing, and takes its lock when the transaction begins:
+        # a read that later turns into a write could not be retried by SQLite.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 60,
+        # A delivered report must survive a power cut: FULL, not WAL's usual NORMAL.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+LANGUAGE_CODE = "en"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+STATIC_URL = "static/"
+STATIC_ROOT = VAR_DIR / "static"
+
+# Behind TLS unless somebody develops on their own machine.
+if not DEBUG:
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("DJANGO_TLS", default=True)
+    SECURE_SSL_REDIRECT = env.bool("DJANGO_TLS", default=True)
+    SECURE_HSTS_SECONDS = 31_536_000 if env.bool("DJANGO_TLS", default=True) else 0
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# The ledger, not the queue, owns retries: a task runs once, and a second run of it changes nothing.
+Q_CLUSTER = {
+    "name": "billing-console",
+    "workers": 2,
+    "timeout": 900,
+    "retry": 1000,
+    "max_attempts": 1,
+    "ack_failures": True,
+    "catch_up": False,
+    "save_limit": 1000,
+    "label": "Background",
+}
+REDIS_URL = env.str("REDIS_URL", default="")
+if REDIS_URL:
+    Q_CLUSTER["redis"] = REDIS_URL
+else:
+    Q_CLUSTER["orm"] = "default"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="WARNING")},
+}
+
+# --- the console's own settings; sync.conf turns them into one typed object -------------------------------
+
+STRIPE_KEY = env.str("STRIPE_KEY", default="")
+STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="https://api.stripe.com")
+STRIPE_RATE_LIMIT = env.int("STRIPE_RATE_LIMIT", default=0)
+OPENMETER_URL = env.str("OPENMETER_URL", default="http://localhost:8888")
+OPENMETER_TOKEN = env.str("OPENMETER_TOKEN", default="")
+ALLOW_LIVE = env.bool("ALLOW_LIVE", default=False)
+REPORT_TAIL_HOURS = env.int("REPORT_TAIL_HOURS", default=3)
+REPORT_BRAKE_PERCENT = env.int("REPORT_BRAKE_PERCENT", default=5)
+INVOICE_GRACE_MINUTES = env.int("INVOICE_GRACE_MINUTES", default=60)

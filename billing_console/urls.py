@@ -1,0 +1,6 @@
+"""Everything the console serves lives in Django admin."""
+
+from django.contrib import admin
+from django.urls import path
+
+urlpatterns = [path("", admin.site.urls)]
