@@ -1,0 +1,58 @@
+"""Differences and obstacles that a person should look at."""
+
+from django.db import models
+from django.db.models import Q
+
+from sync.models.catalog import Meter
+from sync.models.customers import Customer
+from sync.models.subscriptions import SubscriptionItem
+
+
+class Finding(models.Model):
+    """A difference or an obstacle that a person should look at; open until `resolved_at` is set.
+
+    `fingerprint` names the matter, so that seeing it again changes the open row instead of adding one.
+    """
+
+    class Kind(models.TextChoices):
+        """What is the matter."""
+
+        SUBJECT_NEVER_SEEN = "subject_never_seen", "No usage was ever seen under the customer's subjects"
+        SUBJECT_CLAIMED_TWICE = "subject_claimed_twice", "Two customers claim one subject"
+        ITEM_WITHOUT_METER = "item_without_meter", "A metered item has no meter"
+        METER_WITHOUT_SLUG = "meter_without_slug", "A Stripe meter has no OpenMeter meter"
+        METER_UNSUPPORTED = "meter_unsupported", "A meter cannot be reported"
+        METER_REFUSED = "meter_refused", "Stripe refuses a meter's events"
+        BILLED_TWICE = "billed_twice", "Stripe bills the same usage twice"
+        LEGACY_PRICE = "legacy_price", "A price uses Stripe's removed usage records"
+        BRAKE = "brake", "A change looks wrong and waits for a decision"
+        LATE = "late", "Usage arrived after its billing period closed"
+        REJECTED = "rejected", "Stripe refused a report"
+        UNKNOWN_OUTCOME = "unknown_outcome", "Nobody knows whether Stripe received a report"
+
+    kind = models.CharField(max_length=30, choices=Kind)
+    fingerprint = models.CharField(max_length=255)
+    message = models.TextField()
+    customer = models.ForeignKey(
+        Customer, null=True, blank=True, on_delete=models.PROTECT, related_name="findings"
+    )
+    meter = models.ForeignKey(Meter, null=True, blank=True, on_delete=models.PROTECT, related_name="findings")
+    item = models.ForeignKey(
+        SubscriptionItem, null=True, blank=True, on_delete=models.PROTECT, related_name="findings"
+    )
+    found_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    resolution = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-found_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "fingerprint"], condition=Q(resolved_at=None), name="finding_open_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """Name the matter."""
+        return f"{self.get_kind_display()}: {self.fingerprint}"

@@ -1,0 +1,184 @@
+"""The ledger: what was measured, what is meant to be billed, and what Stripe was told."""
+
+from django.db import models
+from django.db.models import F, Q
+
+from sync.models.catalog import Meter
+from sync.models.customers import Customer
+from sync.models.fields import QuantityField
+from sync.models.runs import ReportRun
+
+
+class Enrolment(models.Model):
+    """One customer on one meter: the unit that is planned, claimed and paused."""
+
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="enrolments")
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="enrolments")
+    report_from = models.DateTimeField(null=True, blank=True)
+    """Usage before this is not ours to report; null means everything Stripe would still bill."""
+    planned_through = models.DateTimeField(null=True, blank=True)
+    """Every billable slice that ends at or before this has been measured at least once."""
+    paused_at = models.DateTimeField(null=True, blank=True)
+    pause_reason = models.TextField(blank=True)
+    lease_owner = models.CharField(max_length=100, blank=True)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["customer", "meter"], name="enrolment_once"),
+            models.CheckConstraint(
+                condition=Q(lease_owner="", lease_expires_at=None)
+                | (~Q(lease_owner="") & Q(lease_expires_at__isnull=False)),
+                name="lease_has_owner_and_end",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """Name customer and meter."""
+        return f"{self.customer_id} on {self.meter_id}"
+
+
+class UsageReport(models.Model):
+    """A ledger row: "the quantity of this enrolment in this slice is Q", with a revision number.
+
+    `quantity` is what the slice comes to; `value` is what Stripe is told: the difference to earlier
+    revisions in the delta style, the quantity itself in the set style.
+    """
+
+    class Status(models.TextChoices):
+        """Where the row stands; `docs/ledger.md` draws the ways between them."""
+
+        PENDING = "pending"
+        SENDING = "sending"
+        DELIVERED = "delivered"
+        UNKNOWN = "unknown"
+        REJECTED = "rejected"
+        SUPERSEDED = "superseded"
+        REPLACED = "replaced"
+        HELD = "held"
+        LATE = "late"
+        CARRIED = "carried"
+        DISMISSED = "dismissed"
+
+    WITHDRAWN = (Status.SUPERSEDED, Status.REPLACED)
+    """Rows that a later revision took the place of, as if they had never been."""
+    BLOCKING = (Status.SENDING, Status.UNKNOWN, Status.REJECTED, Status.HELD, Status.LATE)
+    """A slice with one of these gets no further revision until it is settled."""
+
+    enrolment = models.ForeignKey(Enrolment, on_delete=models.PROTECT, related_name="reports")
+    slice_start = models.DateTimeField()
+    slice_end = models.DateTimeField()
+    revision = models.PositiveIntegerField()
+    measured = QuantityField()
+    carried = QuantityField(default=0)
+    quantity = QuantityField()
+    value = QuantityField()
+    event_at = models.DateTimeField()
+    closes_at = models.DateTimeField()
+    """When the billing period it falls into closes, as known when it was planned or last mirrored."""
+    identifier = models.CharField(max_length=100, unique=True)
+    status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
+    attempts = models.PositiveIntegerField(default=0)
+    key_series = models.PositiveIntegerField(default=0)
+    """Part of the Idempotency-Key; raised after an answer that Stripe would otherwise repeat for 24 h."""
+    maybe_arrived = models.BooleanField(default=False)
+    """Whether some attempt may have reached Stripe without our learning of it."""
+    next_attempt_at = models.DateTimeField(null=True, blank=True)
+    first_sent_at = models.DateTimeField(null=True, blank=True)
+    delivered_at = models.DateTimeField(null=True, blank=True)
+    stripe_request_id = models.CharField(max_length=255, blank=True)
+    error = models.TextField(blank=True)
+    decision = models.TextField(blank=True)
+    """The reason a person gave for releasing, dismissing or retrying it."""
+    written_off = models.BooleanField(default=False)
+    """A person decided that this usage, though measured, will not be billed: it counts for its slice."""
+    run = models.ForeignKey(ReportRun, on_delete=models.PROTECT, related_name="reports")
+    corrects = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="corrections"
+    )
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["enrolment", "slice_start", "revision"]
+        indexes = [
+            models.Index(fields=["status", "next_attempt_at"], name="report_due"),
+            models.Index(
+                fields=["enrolment"],
+                condition=Q(status__in=["pending", "sending", "unknown", "rejected", "held", "late"]),
+                name="report_open",
+            ),
+            models.Index(fields=["slice_end"], name="report_slice_end"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["enrolment", "slice_start", "revision"], name="report_revision_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(slice_end__gt=F("slice_start")), name="slice_ends_after_start"
+            ),
+            models.CheckConstraint(
+                condition=Q(event_at__gte=F("slice_start"), event_at__lt=F("slice_end")),
+                name="event_lies_in_slice",
+            ),
+            models.CheckConstraint(condition=Q(revision__gte=1), name="revision_from_one"),
+            models.CheckConstraint(
+                condition=Q(status="delivered", delivered_at__isnull=False, first_sent_at__isnull=False)
+                | (~Q(status="delivered") & Q(delivered_at=None)),
+                name="delivered_iff_delivered_at",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=["sending", "unknown"]) | Q(first_sent_at__isnull=False),
+                name="sending_was_sent",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="superseded") | Q(first_sent_at=None), name="superseded_was_never_sent"
+            ),
+            models.CheckConstraint(
+                condition=Q(next_attempt_at=None) | Q(status__in=["pending", "unknown"]),
+                name="only_waiting_rows_have_next_attempt",
+            ),
+            models.CheckConstraint(
+                condition=Q(written_off=False) | Q(status="dismissed"), name="only_dismissed_is_written_off"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=["dismissed", "replaced"]) | ~Q(decision=""),
+                name="a_decision_has_a_reason",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """Name slice and revision."""
+        return f"{self.identifier} ({self.status})"
+
+
+class DeliveryAttempt(models.Model):
+    """A call to Stripe that did not deliver its report. Append-only."""
+
+    report = models.ForeignKey(UsageReport, on_delete=models.PROTECT, related_name="delivery_attempts")
+    run = models.ForeignKey(ReportRun, on_delete=models.PROTECT, related_name="delivery_attempts")
+    number = models.PositiveIntegerField()
+    outcome = models.CharField(max_length=30)
+    http_status = models.PositiveSmallIntegerField(null=True, blank=True)
+    code = models.CharField(max_length=100, blank=True)
+    message = models.TextField(blank=True)
+    stripe_request_id = models.CharField(max_length=255, blank=True)
+    attempted_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["report", "number", "id"]
+
+    def __str__(self) -> str:
+        """Name report, number and outcome."""
+        return f"{self.report_id} #{self.number}: {self.outcome}"
+
+
+class CallBudget(models.Model):
+    """When the next meter-event call may start: the rate limit that all workers share."""
+
+    name = models.CharField(max_length=50, unique=True)
+    next_call_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        """Name the budget."""
+        return self.name

@@ -1,0 +1,77 @@
+"""Who is billed for what, and when: subscriptions, their items and the items' billing periods."""
+
+from django.db import models
+from django.db.models import F, Q
+
+from sync.models.catalog import Meter, Price
+from sync.models.customers import Customer
+from sync.models.fields import QuantityField
+
+
+class Subscription(models.Model):
+    """A Stripe subscription of any status, mirrored."""
+
+    stripe_id = models.CharField(max_length=255, unique=True)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="subscriptions")
+    status = models.CharField(max_length=30)
+    billing_mode = models.CharField(max_length=20)
+    created_at = models.DateTimeField()
+    start_date = models.DateTimeField()
+    """When it began; before `created_at` for a backdated one."""
+    trial_start = models.DateTimeField(null=True, blank=True)
+    trial_end = models.DateTimeField(null=True, blank=True)
+    cancel_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    fetched_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-created_at", "id"]
+
+    def __str__(self) -> str:
+        """Name the subscription."""
+        return f"{self.stripe_id} ({self.status})"
+
+
+class SubscriptionItem(models.Model):
+    """One price on a subscription. `meter` is null while nothing says what it measures."""
+
+    stripe_id = models.CharField(max_length=255, unique=True)
+    subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="items")
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="items")
+    meter = models.ForeignKey(Meter, null=True, blank=True, on_delete=models.PROTECT, related_name="items")
+    created_at = models.DateTimeField()
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    fetched_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        """Name the item."""
+        return self.stripe_id
+
+
+class BillingPeriod(models.Model):
+    """One item's billing period `[start, end)` and the invoice that closes it. Kept for ever."""
+
+    item = models.ForeignKey(SubscriptionItem, on_delete=models.PROTECT, related_name="periods")
+    start = models.DateTimeField()
+    end = models.DateTimeField()
+    closes_at = models.DateTimeField()
+    """After this its invoice may be final: usage that arrives later is on no invoice."""
+    finalized_at = models.DateTimeField(null=True, blank=True)
+    invoice_id = models.CharField(max_length=255, blank=True)
+    billed_quantity = QuantityField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["item", "start"]
+        constraints = [
+            models.UniqueConstraint(fields=["item", "start"], name="period_once_per_item_and_start"),
+            models.CheckConstraint(condition=Q(end__gt=F("start")), name="period_ends_after_start"),
+            models.CheckConstraint(condition=Q(closes_at__gte=F("end")), name="period_closes_after_end"),
+        ]
+
+    def __str__(self) -> str:
+        """Name item and stretch."""
+        return f"{self.item_id} [{self.start:%Y-%m-%d %H:%M:%S}, {self.end:%Y-%m-%d %H:%M:%S})"
