@@ -1,0 +1,43 @@
+"""Quantities: the one place that rounds, and the text that Stripe is sent."""
+
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+
+MAX_DIGITS = 15
+"""Stripe refuses a value of more digits (`meter_event_value_too_many_digits`)."""
+
+_CONTEXT = Context(prec=60, rounding=ROUND_HALF_EVEN)
+"""Wide enough that no sum or product of stored quantities (38 digits) is ever rounded by accident."""
+
+
+def billed_units(measured: Decimal, *, scale: Decimal, decimals: int) -> Decimal:
+    """Return `measured × scale` rounded half-even to `decimals` places: the units that are billed."""
+    with localcontext(_CONTEXT):
+        return (measured * scale).quantize(Decimal(1).scaleb(-decimals))
+
+
+def has_moved(before: Decimal, after: Decimal, *, scale: Decimal, decimals: int) -> bool:
+    """Whether a measurement changed by at least one unit of the last billed place.
+
+    OpenMeter sums binary floats in any order, so two readings of the same events may differ by noise.
+    """
+    with localcontext(_CONTEXT):
+        return abs((after - before) * scale) >= Decimal(1).scaleb(-decimals)
+
+
+def exact_sum(values: list[Decimal]) -> Decimal:
+    """Return the sum, never rounded."""
+    with localcontext(_CONTEXT):
+        return sum(values, start=Decimal(0))
+
+
+def as_text(value: Decimal) -> str:
+    """Return plain digits without exponent or trailing zeros: "12.5", "0", "-3"."""
+    text = format(value, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text in {"-0", ""} else text
+
+
+def digit_count(value: Decimal) -> int:
+    """Return how many digits Stripe would count: sign, point and leading zeros left out."""
+    return len(as_text(value).replace("-", "").replace(".", "").lstrip("0"))
