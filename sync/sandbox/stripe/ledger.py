@@ -1,0 +1,133 @@
+"""Accepted meter events: which count, and what they add up to."""
+
+import bisect
+import dataclasses
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal, localcontext
+from typing import Any
+
+from sync.sandbox.store import Store
+
+KIND = "stripe.meter_event"
+WINDOW_SECONDS = {"hour": 3600, "day": 86_400}
+UNIQUE_FOR = dt.timedelta(hours=24)
+"""An identifier is refused again for this long after its event was received."""
+
+EXACT_DIGITS = 80
+"""Sums of 15-digit values with any number of decimals stay exact well below this precision."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Event:
+    """A meter event that was accepted; `position` is the order of receipt."""
+
+    position: int
+    identifier: str
+    event_name: str
+    meter: str
+    customer: str
+    value: Decimal
+    timestamp: int
+    received_at: dt.datetime
+
+    def as_dict(self) -> dict[str, Any]:
+        """The event as a JSON-able object with an exact, exponent-free value."""
+        body = dataclasses.asdict(self)
+        return body | {"value": plain(self.value), "received_at": self.received_at.isoformat()}
+
+    @classmethod
+    def from_dict(cls, body: dict[str, Any]) -> "Event":
+        """The event that `as_dict` wrote down."""
+        exact = {
+            "value": Decimal(body["value"]),
+            "received_at": dt.datetime.fromisoformat(body["received_at"]),
+        }
+        return cls(**(body | exact))
+
+
+class EventLedger:
+    """All accepted events by meter and customer, ordered by timestamp, then by receipt."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._identifiers: dict[str, dt.datetime] = {}
+        self._enrolments: dict[tuple[str, str], list[Event]] = {}
+        self._next_position = 1
+        for body in store.all(KIND):
+            self._index(Event.from_dict(body))
+
+    def record(self, *, received_at: dt.datetime, **fields: Any) -> Event:
+        """The event is accepted and on disk."""
+        event = Event(position=self._next_position, received_at=received_at, **fields)
+        self._store.put(KIND, str(event.position), event.as_dict())
+        self._index(event)
+        return event
+
+    def is_taken(self, identifier: str, *, now: dt.datetime) -> bool:
+        """Whether an event with this identifier was received within the last 24 hours."""
+        received_at = self._identifiers.get(identifier)
+        return received_at is not None and now - received_at < UNIQUE_FOR
+
+    def enrolments(self) -> Iterator[tuple[str, str]]:
+        """The pairs of meter id and customer that have events."""
+        yield from self._enrolments
+
+    def of(self, meter: str, customer: str) -> Sequence[Event]:
+        """The events of a customer on a meter, by timestamp."""
+        return self._enrolments.get((meter, customer), [])
+
+    def between(self, meter: str, customer: str, *, start: int, end: int) -> Sequence[Event]:
+        """Those with start <= timestamp < end."""
+        events = self._enrolments.get((meter, customer), [])
+        first = bisect.bisect_left(events, start, key=_timestamp)
+        return events[first : bisect.bisect_left(events, end, key=_timestamp)]
+
+    def _index(self, event: Event) -> None:
+        self._identifiers[event.identifier] = event.received_at
+        events = self._enrolments.setdefault((event.meter, event.customer), [])
+        bisect.insort_right(events, event, key=_timestamp)
+        self._next_position = max(self._next_position, event.position + 1)
+
+
+def counted(events: Iterable[Event], *, window: str | None) -> list[Event]:
+    """The events that count: with a window, only the most recently received of each UTC hour or day."""
+    if window is None:
+        return list(events)
+    newest: dict[int, Event] = {}
+    for event in events:
+        start = floor(event.timestamp, window)
+        if start not in newest or newest[start].position < event.position:
+            newest[start] = event
+    return [newest[start] for start in sorted(newest)]
+
+
+def aggregate(events: Sequence[Event], *, formula: str) -> Decimal:
+    """What a meter makes of its counted events, exactly; nothing is zero.
+
+    `last` is the value with the latest timestamp, among equals the one received last.
+    """
+    if formula == "count":
+        return Decimal(len(events))
+    if formula == "last":
+        return (
+            max(events, key=lambda event: (event.timestamp, event.position)).value if events else Decimal(0)
+        )
+    with localcontext(prec=EXACT_DIGITS):
+        return sum((event.value for event in events), Decimal(0))
+
+
+def floor(timestamp: int, window: str) -> int:
+    """The start of the UTC hour or day that holds the timestamp."""
+    return timestamp - timestamp % WINDOW_SECONDS[window]
+
+
+def plain(value: Decimal) -> str:
+    """The number without exponent and without needless zeros."""
+    text = format(value, "f")
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
+
+
+def _timestamp(event: Event) -> int:
+    return event.timestamp

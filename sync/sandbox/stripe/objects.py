@@ -1,0 +1,112 @@
+"""Stripe's objects as the look-alike keeps them: stored bodies by type, and their ids."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sync.sandbox.store import Store
+from sync.sandbox.stripe.errors import no_such
+
+Body = dict[str, Any]
+
+PREFIXES = {
+    "billing.meter": "mtr_test_",
+    "product": "prod_",
+    "price": "price_",
+    "customer": "cus_",
+    "subscription": "sub_",
+    "subscription_item": "si_",
+}
+
+
+class Objects:
+    """The stored bodies of every object type.
+
+    A body is kept as the API shows it, except that a price keeps its `tiers` (shown only when expanded),
+    an item names its price by id, and a subscription holds no `items` (they are found by its id).
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._items: dict[str, dict[str, None]] = {}
+        self._active_meters: dict[str, str] = {}
+        for meter in store.all(_kind("billing.meter")):
+            self._index(meter)
+        for item in store.all(_kind("subscription_item")):
+            self._index(item)
+
+    def save(self, body: Body) -> Body:
+        """The body is what is held for its id."""
+        self.save_all([body])
+        return body
+
+    def save_all(self, bodies: Iterable[Body]) -> None:
+        """All bodies are held; those of one type in one transaction."""
+        by_type: dict[str, list[tuple[str, Body]]] = {}
+        for body in bodies:
+            by_type.setdefault(body["object"], []).append((body["id"], body))
+        for type_name, rows in by_type.items():
+            self._store.put_many(_kind(type_name), rows)
+            for _, body in rows:
+                self._index(body)
+
+    def find(self, type_name: str, id_: str) -> Body | None:
+        """The stored body, or None."""
+        return self._store.get(_kind(type_name), id_)
+
+    def get(self, type_name: str, id_: str, *, param: str = "id", status: int = 404) -> Body:
+        """The stored body. Raises the StripeError for an id that names nothing."""
+        body = self.find(type_name, id_)
+        if body is None:
+            raise no_such(id_, type_name.rpartition(".")[2], param=param, status=status)
+        return body
+
+    def find_any(self, id_: str) -> Body | None:
+        """The stored body of whichever type has this id, or None."""
+        return next((body for name in PREFIXES if (body := self.find(name, id_))), None)
+
+    def all(self, type_name: str) -> list[Body]:
+        """Every body of a type, newest first, as Stripe lists them."""
+        return self._store.all(_kind(type_name))[::-1]
+
+    def items_of(self, subscription_id: str) -> list[Body]:
+        """The items of a subscription, oldest first."""
+        ids = self._items.get(subscription_id, {})
+        return [self.get("subscription_item", id_) for id_ in ids]
+
+    def active_meter(self, event_name: str) -> Body | None:
+        """The meter that takes events of this name now, or None."""
+        id_ = self._active_meters.get(event_name)
+        return self.find("billing.meter", id_) if id_ else None
+
+    def delete(self, body: Body) -> None:
+        """The object is not held any more."""
+        self._store.delete(_kind(body["object"]), body["id"])
+        if body["object"] == "subscription_item":
+            self._items.get(body["subscription"], {}).pop(body["id"], None)
+        if body["object"] == "billing.meter":
+            self._forget_meter(body["id"])
+
+    def _index(self, body: Body) -> None:
+        if body["object"] == "subscription_item":
+            self._items.setdefault(body["subscription"], {})[body["id"]] = None
+        if body["object"] == "billing.meter":
+            self._forget_meter(body["id"])
+            if body["status"] == "active":
+                self._active_meters[body["event_name"]] = body["id"]
+
+    def _forget_meter(self, id_: str) -> None:
+        # A meter's name can be changed by the control API, so the old entry is found by its id.
+        stale = [name for name, held in self._active_meters.items() if held == id_]
+        for name in stale:
+            del self._active_meters[name]
+
+
+def merge_metadata(old: Mapping[str, str] | None, new: Mapping[str, str] | None) -> dict[str, str]:
+    """Stripe's rule: given keys replace, an empty value removes its key, and None removes them all."""
+    if new is None:
+        return {}
+    return {name: value for name, value in (dict(old or {}) | dict(new)).items() if value != ""}
+
+
+def _kind(type_name: str) -> str:
+    return f"stripe.{type_name}"
