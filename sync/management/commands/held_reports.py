@@ -1,0 +1,97 @@
+"""manage.py held_reports: a person decides on reports that wait for one."""
+
+import json
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from sync.domain.quantities import as_text
+from sync.management.base import SyncCommand, login
+from sync.models import UsageReport
+from sync.operations.resolve_report import dismiss_report, release_report
+from sync.ports import InvalidInput
+from sync.queries.waiting_reports import WaitingReport, waiting_reports
+
+ALL = "all"
+
+
+class Command(SyncCommand):
+    """Lists, releases and dismisses held, late and rejected reports, and those of unknown outcome."""
+
+    help = "List, release or dismiss reports that wait for a person: held, late, rejected, unknown."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take what to do, with which reports, and why."""
+        what = parser.add_mutually_exclusive_group(required=True)
+        what.add_argument("--list", action="store_true", help="show the reports that wait")
+        what.add_argument(
+            "--release", nargs="+", metavar="N", help="send these (numbers of the list, or all)"
+        )
+        what.add_argument("--dismiss", nargs="+", metavar="N", help="never send these (numbers, or all)")
+        parser.add_argument("--why", default="", help="the reason; a dismissal needs one")
+        parser.add_argument("--meter", default="", metavar="slug", help="only this meter's")
+        parser.add_argument("--customer", default="", metavar="cus_…", help="only this customer's")
+        parser.add_argument(
+            "--status", default="", choices=["held", "late", "rejected", "unknown"], help="only these"
+        )
+        parser.add_argument(
+            "--format", choices=["text", "json"], default="text", help="how to print the list"
+        )
+
+    def run(self, **options: Any) -> None:
+        """List, or carry out the decision for each chosen report."""
+        chosen = waiting_reports(
+            meter=options["meter"], customer=options["customer"], status=options["status"]
+        )
+        if options["list"]:
+            self._list(chosen, as_json=options["format"] == "json")
+            return
+        verb = "release" if options["release"] else "dismiss"
+        for report_id in _numbers(options["release"] or options["dismiss"], chosen):
+            report = self._decide(verb, report_id, options["why"])
+            self.stdout.write(f"{verb}d: {report}")
+        if verb == "release":
+            self.stdout.write("Run manage.py report_usage to send what was released.")
+
+    def _decide(self, verb: str, report_id: int, why: str) -> UsageReport:
+        now, who = self.now(), login()
+        if verb == "release":
+            return release_report(report_id=report_id, why=why, who=who, run=None, now=now)
+        return dismiss_report(report_id=report_id, why=why, who=who, now=now)
+
+    def _list(self, reports: list[WaitingReport], *, as_json: bool) -> None:
+        if as_json:
+            rows = [
+                {
+                    "number": report.id,
+                    "status": report.status,
+                    "stripe_customer": report.customer,
+                    "meter": report.meter,
+                    "from": report.start.isoformat(),
+                    "to": report.end.isoformat(),
+                    "value": as_text(report.value),
+                    "reason": report.reason,
+                }
+                for report in reports
+            ]
+            self.stdout.write(json.dumps(rows))
+            return
+        for report in reports:
+            self.stdout.write(
+                f"{report.id}  {report.status}  {report.customer}  {report.meter}  "
+                f"{as_text(report.value)} units  "
+                f"{report.start:%Y-%m-%d %H:%M} to {report.end:%Y-%m-%d %H:%M} UTC  {report.reason}"
+            )
+        if not reports:
+            self.stdout.write("Nothing waits for a decision.")
+
+
+def _numbers(wanted: list[str], chosen: list[WaitingReport]) -> list[int]:
+    """Return the report numbers asked for; `all` means all of the list."""
+    if wanted == [ALL]:
+        return [report.id for report in chosen]
+    try:
+        return [int(number) for number in wanted]
+    except ValueError as error:
+        message = f"{' '.join(wanted)}: reports are chosen by the numbers that --list shows, or by all."
+        raise InvalidInput(message) from error

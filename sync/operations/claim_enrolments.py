@@ -1,0 +1,112 @@
+"""Who may send for an enrolment: leases, taken and kept by compare-and-set on the database's clock."""
+
+import os
+import socket
+import time
+import uuid
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db.models import Min, Q, QuerySet
+from django.db.models.functions import Now
+
+from sync.models import Enrolment, UsageReport
+from sync.queries.planning import Scope, enrolments_in
+
+LEASE = timedelta(seconds=40)
+"""Outlasts a call to Stripe twice; short, so that the next run soon completes what a killed one left."""
+
+Status = UsageReport.Status
+
+
+def new_owner() -> str:
+    """Return a name for a worker that no other worker has, telling people where it runs."""
+    return f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
+
+
+@dataclass(slots=True)
+class Lease:
+    """The enrolments that one worker holds, and until when, by this machine's steady clock."""
+
+    owner: str
+    enrolments: set[int] = field(default_factory=set)
+    expires: float = 0.0
+    """`time.monotonic()` until which nobody else can hold them; counted from *before* the claim."""
+
+    def seconds_left(self) -> float:
+        """Return how long sending is still safe; time a stopped process slept through counts."""
+        return self.expires - time.monotonic()
+
+
+def due_reports(due_by: datetime) -> Q:
+    """Return the condition for rows that somebody should send now; `sending` ones were left by a crash."""
+    waiting = Q(status=Status.PENDING) & (Q(next_attempt_at=None) | Q(next_attempt_at__lte=due_by))
+    in_doubt = Q(status=Status.UNKNOWN, next_attempt_at__lte=due_by)
+    return waiting | in_doubt | Q(status=Status.SENDING)
+
+
+def claim_enrolments(
+    lease: Lease, *, scope: Scope, due_by: datetime, limit: int, leave_out: Collection[int] = ()
+) -> list[int]:
+    """The lease holds up to `limit` more enrolments with due reports; return them, soonest closing first."""
+    before = time.monotonic()
+    free = _unpaused(scope).filter(_is_free()).exclude(pk__in=list(leave_out))
+    candidates = list(
+        UsageReport.objects.filter(due_reports(due_by), enrolment__in=free)
+        .values("enrolment")
+        .annotate(closes_first=Min("closes_at"))
+        .order_by("closes_first", "enrolment")
+        .values_list("enrolment", flat=True)[:limit]
+    )
+    if not candidates:
+        return []
+    Enrolment.objects.filter(_is_free(), pk__in=candidates).update(
+        lease_owner=lease.owner, lease_expires_at=Now() + LEASE
+    )
+    mine = set(
+        Enrolment.objects.filter(pk__in=candidates, lease_owner=lease.owner).values_list("pk", flat=True)
+    )
+    # Renewal extends all of them at once, so the earliest end is the one to go by.
+    end = before + LEASE.total_seconds()
+    lease.expires = min(lease.expires, end) if lease.enrolments else end
+    lease.enrolments |= mine
+    return [pk for pk in candidates if pk in mine]
+
+
+def is_held_elsewhere(*, scope: Scope, due_by: datetime, owner: str) -> int:
+    """Return how many due reports of the scope belong to another worker's running lease."""
+    others = _unpaused(scope).exclude(_is_free()).exclude(lease_owner=owner).values("pk")
+    return UsageReport.objects.filter(due_reports(due_by), enrolment__in=others).count()
+
+
+def renew_lease(lease: Lease) -> set[int]:
+    """The lease runs anew from now for every enrolment still held; return those that were lost."""
+    before = time.monotonic()
+    held = Enrolment.objects.filter(pk__in=lease.enrolments, lease_owner=lease.owner)
+    renewed = held.update(lease_expires_at=Now() + LEASE)
+    lost: set[int] = set()
+    if renewed != len(lease.enrolments):
+        lost = lease.enrolments - set(held.values_list("pk", flat=True))
+        lease.enrolments -= lost
+    lease.expires = before + LEASE.total_seconds()
+    return lost
+
+
+def release_enrolments(lease: Lease, enrolments: Iterable[int]) -> None:
+    """Anybody may claim these enrolments again."""
+    done = set(enrolments)
+    if not done:
+        return
+    Enrolment.objects.filter(pk__in=done, lease_owner=lease.owner).update(
+        lease_owner="", lease_expires_at=None
+    )
+    lease.enrolments -= done
+
+
+def _unpaused(scope: Scope) -> QuerySet[Enrolment]:
+    return enrolments_in(scope).filter(paused_at=None, meter__paused_at=None)
+
+
+def _is_free() -> Q:
+    return Q(lease_expires_at=None) | Q(lease_expires_at__lt=Now())

@@ -1,0 +1,228 @@
+"""Ask OpenMeter what was used: once per meter, all subjects at once."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from sync.domain.quantities import exact_sum
+from sync.domain.slices import HourIndex, Slice, reading_of
+from sync.domain.timeline import HOUR, MINUTE, Span, floor_to
+from sync.ports import UsageRow, UsageSource, WindowSize
+from sync.queries.planning import SubjectSpan
+
+ROWS_PER_ANSWER = 50_000
+"""OpenMeter builds an answer whole in memory and cuts off after 90 s: longer stretches are chunked."""
+
+SUBJECTS_PER_FILTER = 50
+"""Up to this many subjects are asked for by name; above, everybody's usage is one answer."""
+
+PARALLEL_QUERIES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The slices that are to be measured for one enrolment, and whose usage counts."""
+
+    enrolment_id: int
+    subjects: Sequence[SubjectSpan]
+    slices: Sequence[Slice]
+
+
+@dataclass(slots=True, kw_only=True)
+class Collected:
+    """What was measured, unrounded and unscaled, per enrolment and slice number; nothing means zero."""
+
+    parts: dict[tuple[int, int], list[Decimal]] = field(default_factory=lambda: defaultdict(list))
+    rows: int = 0
+
+    def measured(self, enrolment_id: int, number: int) -> Decimal:
+        """Return what one slice came to."""
+        return exact_sum(self.parts.get((enrolment_id, number), []))
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """One call to OpenMeter and where its rows belong: a function to the slice, None for nobody's."""
+
+    span: Span
+    window: WindowSize | None
+    subjects: Sequence[str] | None
+    place: Callable[[UsageRow], Iterable[tuple[int, int]]]
+
+
+def collect_usage(
+    *,
+    source: UsageSource,
+    slug: str,
+    filters: Mapping[str, Sequence[str]],
+    wanted: Sequence[Wanted],
+    recent_from: datetime,
+) -> Collected:
+    """Return what every wanted slice came to, by OpenMeter's word now.
+
+    Whole hours of all enrolments are one query from `recent_from` on, and one for what lies before;
+    edges that lie inside an hour are one query per such hour, to the second one per edge.
+    Raises `SyncError` if OpenMeter does not answer; then nothing is returned at all.
+    """
+    collected = Collected()
+    group_by = sorted(filters)
+    queries = [*_hour_queries(wanted, recent_from), *_edge_queries(wanted)]
+
+    def ask(query: _Query) -> list[UsageRow]:
+        return source.query(
+            slug,
+            start=query.span.start,
+            end=query.span.end,
+            window=query.window,
+            subjects=query.subjects,
+            group_by=group_by,
+        )
+
+    with ThreadPoolExecutor(PARALLEL_QUERIES) as pool:
+        for batch in _batches(queries, PARALLEL_QUERIES):
+            for query, rows in zip(batch, pool.map(ask, batch), strict=True):
+                collected.rows += len(rows)
+                _place_rows(collected, query, rows, filters)
+    return collected
+
+
+def _place_rows(
+    collected: Collected, query: _Query, rows: Iterable[UsageRow], filters: Mapping[str, Sequence[str]]
+) -> None:
+    for row in rows:
+        if all(row.group.get(key) in accepted for key, accepted in filters.items()):
+            for place in query.place(row):
+                collected.parts[place].append(row.value)
+
+
+def _batches(queries: Sequence[_Query], size: int) -> Iterator[Sequence[_Query]]:
+    """Yield a few queries at a time, so that no more than a few answers are in memory at once."""
+    for first in range(0, len(queries), size):
+        yield queries[first : first + size]
+
+
+# --- whole hours -------------------------------------------------------------------------------------------
+
+
+class _Hours:
+    """Whose slice a whole hour of a subject belongs to."""
+
+    def __init__(self, wanted: Sequence[Wanted]) -> None:
+        self.owners: dict[str, list[tuple[SubjectSpan, int, HourIndex]]] = defaultdict(list)
+        self.spans: list[tuple[Span, Wanted]] = []
+        for one in wanted:
+            entries = [
+                (hours, number)
+                for number, piece in enumerate(one.slices)
+                for part in piece.parts
+                if (hours := reading_of(part).hours)
+            ]
+            self.spans += [(span, one) for span, _ in entries]
+            index = HourIndex(entries)
+            for subject in one.subjects:
+                self.owners[subject.key].append((subject, one.enrolment_id, index))
+
+    def place(self, row: UsageRow) -> Iterator[tuple[int, int]]:
+        """Yield the enrolment and slice that a row of a whole hour counts for."""
+        for subject, enrolment_id, index in self.owners.get(row.subject, ()):
+            number = index.find(row.start)
+            if number is not None and subject.holds(row.start):
+                yield enrolment_id, number
+
+
+def _hour_queries(wanted: Sequence[Wanted], recent_from: datetime) -> Iterator[_Query]:
+    hours = _Hours(wanted)
+    if not hours.spans:
+        return
+    start = min(span.start for span, _ in hours.spans)
+    end = max(span.end for span, _ in hours.spans)
+    recent = floor_to(recent_from, HOUR)
+    everybody = {subject.key for _, one in hours.spans for subject in one.subjects}
+    laggards = {subject.key for span, one in hours.spans if span.start < recent for subject in one.subjects}
+    split = min(max(start, recent), end)
+    if len(laggards) > SUBJECTS_PER_FILTER or laggards == everybody:
+        split = start  # so many lag behind that one question serves all
+    for span, keys in ((Span(start, split), laggards), (Span(split, end), everybody)):
+        for chunk in _time_chunks(span, len(keys)) if keys else ():
+            yield _Query(chunk, "HOUR", _subject_filter(keys), hours.place)
+
+
+def _time_chunks(span: Span, subjects: int) -> Iterator[Span]:
+    step = HOUR * max(1, ROWS_PER_ANSWER // max(1, subjects))
+    start = span.start
+    while start < span.end:
+        end = min(start + step, span.end)
+        yield Span(start, end)
+        start = end
+
+
+def _subject_filter(keys: Iterable[str]) -> Sequence[str] | None:
+    names = sorted(keys)
+    return names if len(names) <= SUBJECTS_PER_FILTER else None
+
+
+# --- edges inside an hour ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    span: Span
+    enrolment_id: int
+    number: int
+    subjects: Sequence[SubjectSpan]
+
+    def takes(self, row: UsageRow, at: datetime) -> bool:
+        """Whether usage of the row's subject at this instant counts for this edge."""
+        return any(subject.key == row.subject and subject.holds(at) for subject in self.subjects)
+
+
+def _edge_queries(wanted: Sequence[Wanted]) -> Iterator[_Query]:
+    by_hour: dict[datetime, list[_Edge]] = defaultdict(list)
+    for edge in _edges(wanted):
+        if (
+            floor_to(edge.span.start, MINUTE) == edge.span.start
+            and floor_to(edge.span.end, MINUTE) == edge.span.end
+        ):
+            by_hour[floor_to(edge.span.start, HOUR)].append(edge)
+        else:
+            yield _exact_query(edge)
+    for edges in by_hour.values():
+        yield _minute_query(edges)
+
+
+def _edges(wanted: Sequence[Wanted]) -> Iterator[_Edge]:
+    for one in wanted:
+        for number, piece in enumerate(one.slices if one.subjects else ()):
+            for part in piece.parts:
+                for span in reading_of(part).edges:
+                    yield _Edge(span, one.enrolment_id, number, one.subjects)
+
+
+def _exact_query(edge: _Edge) -> _Query:
+    """Return the un-windowed query for an edge that is cut to the second."""
+
+    def place(row: UsageRow) -> Iterator[tuple[int, int]]:
+        if edge.takes(row, edge.span.start):
+            yield edge.enrolment_id, edge.number
+
+    keys = {subject.key for subject in edge.subjects}
+    return _Query(edge.span, None, _subject_filter(keys), place)
+
+
+def _minute_query(edges: Sequence[_Edge]) -> _Query:
+    """Return the query by minutes that serves all edges inside one hour."""
+    by_subject: dict[str, list[_Edge]] = defaultdict(list)
+    for edge in edges:
+        for key in {subject.key for subject in edge.subjects}:
+            by_subject[key].append(edge)
+
+    def place(row: UsageRow) -> Iterator[tuple[int, int]]:
+        for edge in by_subject.get(row.subject, ()):
+            if edge.span.start <= row.start < edge.span.end and edge.takes(row, row.start):
+                yield edge.enrolment_id, edge.number
+
+    span = Span(min(edge.span.start for edge in edges), max(edge.span.end for edge in edges))
+    return _Query(span, "MINUTE", _subject_filter(by_subject), place)

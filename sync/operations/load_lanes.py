@@ -1,0 +1,82 @@
+"""What is to be sent for an enrolment, in the order in which it must be sent."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sync.models import UsageReport
+
+Status = UsageReport.Status
+
+REPORTS_PER_LANE = 50
+"""Reports of one enrolment taken into memory at once; the rest is loaded when it is claimed again."""
+
+SETTLED_BY_PEOPLE = (Status.REJECTED, Status.HELD, Status.LATE)
+
+
+@dataclass(slots=True)
+class Lane:
+    """One enrolment's due reports; one call at a time."""
+
+    reports: list[UsageReport]
+    busy: bool = False
+    tries: int = 0
+    ready_at: float = 0.0
+
+    @property
+    def head(self) -> UsageReport:
+        """The report that is to be sent next."""
+        return self.reports[0]
+
+    def drop(self, report: UsageReport) -> bool:
+        """Take a report off; with it, unless it was delivered, later revisions of its slice.
+
+        Return whether anything is left to send.
+        """
+        settled = report.status == Status.DELIVERED
+        self.reports = [
+            other
+            for other in self.reports
+            if other.pk != report.pk and (settled or other.slice_start != report.slice_start)
+        ]
+        self.tries, self.ready_at = 0, 0.0
+        return bool(self.reports)
+
+
+def load_lanes(enrolments: Sequence[int], *, due_by: datetime) -> dict[int, Lane]:
+    """Return a lane for each enrolment that has something to send now.
+
+    Slices in order, revisions strictly in order: a revision waits while an earlier one of its slice
+    waits for a person, and everything waits behind one that is only waiting for its next attempt.
+    """
+    rows = (
+        UsageReport.objects.filter(
+            enrolment__in=enrolments,
+            status__in=(Status.PENDING, Status.SENDING, Status.UNKNOWN, *SETTLED_BY_PEOPLE),
+        )
+        .select_related("enrolment__customer", "enrolment__meter")
+        .order_by("enrolment", "slice_start", "revision")
+    )
+    by_enrolment: dict[int, list[UsageReport]] = {}
+    for row in rows.iterator(chunk_size=2000):
+        by_enrolment.setdefault(row.enrolment_id, []).append(row)
+    lanes = {pk: Lane(_sendable(reports, due_by)) for pk, reports in by_enrolment.items()}
+    return {pk: lane for pk, lane in lanes.items() if lane.reports}
+
+
+def _sendable(reports: Iterable[UsageReport], due_by: datetime) -> list[UsageReport]:
+    sendable: list[UsageReport] = []
+    blocked: set[datetime] = set()
+    for report in reports:
+        for_people = report.status == Status.UNKNOWN and report.next_attempt_at is None
+        if report.slice_start in blocked:
+            continue
+        if report.status in SETTLED_BY_PEOPLE or for_people:
+            blocked.add(report.slice_start)
+        elif report.next_attempt_at and report.next_attempt_at > due_by:
+            break
+        else:
+            sendable.append(report)
+        if len(sendable) == REPORTS_PER_LANE:
+            break
+    return sendable

@@ -1,0 +1,117 @@
+"""The commit that comes before every call: from here on, the report may have reached Stripe."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import F
+
+from sync.domain.retries import may_resend
+from sync.domain.slices import is_late
+from sync.models import Finding, UsageReport
+from sync.operations.record_findings import FoundIssue, record_findings
+from sync.operations.reserve_calls import reserve_calls
+
+Status = UsageReport.Status
+
+
+@dataclass(slots=True, kw_only=True)
+class Marked:
+    """Reports that are `sending` now, and those that were set aside instead, by what they became."""
+
+    sending: list[UsageReport] = field(default_factory=list)
+    set_aside: dict[str, list[UsageReport]] = field(default_factory=dict)
+    lost: list[UsageReport] = field(default_factory=list)
+    lead_seconds: float = 0.0
+
+
+def mark_sending(
+    reports: Sequence[UsageReport], *, owner: str, now: datetime, calls_per_second: int
+) -> Marked:
+    """As many reports as the rate limit grants are committed as `sending`, first of all.
+
+    A report whose period closed becomes `late`, one whose outcome has been unknown for 23 h stays
+    `unknown` for a person; neither is sent. `lost` are those that another worker or planner took over.
+    """
+    marked = Marked()
+    with transaction.atomic():
+        mine = set(
+            UsageReport.objects.select_for_update(of=("self",))
+            .filter(
+                pk__in=[report.pk for report in reports],
+                enrolment__lease_owner=owner,
+                status__in=(Status.PENDING, Status.SENDING, Status.UNKNOWN),
+            )
+            .values_list("pk", flat=True)
+        )
+        held = [report for report in reports if report.pk in mine]
+        for report in held:
+            # Left `sending` by a worker that died, or timed out: Stripe may have it already.
+            report.maybe_arrived |= report.status in (Status.SENDING, Status.UNKNOWN)
+        marked.set_aside = _set_aside(held, now)
+        aside = {report.pk for reports in marked.set_aside.values() for report in reports}
+        ready = [report for report in held if report.pk not in aside]
+        granted, marked.lead_seconds = reserve_calls(wanted=len(ready), per_second=calls_per_second)
+        marked.sending = ready[:granted]
+        _commit_sending(marked.sending, now)
+    marked.lost = [report for report in reports if report.pk not in mine]
+    return marked
+
+
+def _commit_sending(reports: Sequence[UsageReport], now: datetime) -> None:
+    again = {report.pk for report in reports if report.maybe_arrived}
+    fresh = {report.pk for report in reports} - again
+    # What surely never arrived may count its 23 h from now on.
+    UsageReport.objects.filter(pk__in=fresh).update(
+        status=Status.SENDING, attempts=F("attempts") + 1, next_attempt_at=None, first_sent_at=now
+    )
+    UsageReport.objects.filter(pk__in=again).update(
+        status=Status.SENDING, attempts=F("attempts") + 1, next_attempt_at=None, maybe_arrived=True
+    )
+    for report in reports:
+        report.status, report.next_attempt_at = Status.SENDING, None
+        report.attempts += 1
+        if report.pk in fresh:
+            report.first_sent_at = now
+
+
+def _set_aside(reports: Sequence[UsageReport], now: datetime) -> dict[str, list[UsageReport]]:
+    """Write down the reports that must not be sent any more, and why."""
+    aside: dict[str, list[UsageReport]] = {}
+    for report in reports:
+        late = is_late(closes_at=report.closes_at, event_at=report.event_at, now=now)
+        too_old = not may_resend(
+            first_sent_at=report.first_sent_at or now, maybe_arrived=report.maybe_arrived, now=now
+        )
+        if late and not report.maybe_arrived:
+            report.status = Status.LATE
+            report.error = "Its billing period closed before Stripe could be reached."
+        elif late or too_old:
+            report.status = Status.UNKNOWN
+            report.error = (
+                "It may have reached Stripe before its billing period closed; nobody knows."
+                if late
+                else "It may have reached Stripe over 23 hours ago; sending it again could bill it twice."
+            )
+        else:
+            continue
+        report.next_attempt_at = None
+        aside.setdefault(report.status.value, []).append(report)
+    changed = [report for reports in aside.values() for report in reports]
+    UsageReport.objects.bulk_update(
+        changed, ["status", "error", "next_attempt_at", "maybe_arrived"], batch_size=200
+    )
+    record_findings([_finding(report) for report in changed], now=now)
+    return aside
+
+
+def _finding(report: UsageReport) -> FoundIssue:
+    kind = Finding.Kind.LATE if report.status == Status.LATE else Finding.Kind.UNKNOWN_OUTCOME
+    return FoundIssue(
+        kind=kind,
+        fingerprint=f"report:{report.identifier}",
+        message=f"{report.error} Decide with manage.py held_reports.",
+        customer_id=report.enrolment.customer_id,
+        meter_id=report.enrolment.meter_id,
+    )

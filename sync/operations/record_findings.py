@@ -1,0 +1,74 @@
+"""Put obstacles and differences before people, once each."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+
+from sync.models import Finding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundIssue:
+    """A matter to be shown. `fingerprint` names it for ever: the same matter, the same fingerprint."""
+
+    kind: Finding.Kind
+    fingerprint: str
+    message: str
+    customer_id: int | None = None
+    meter_id: int | None = None
+    item_id: int | None = None
+
+
+def record_findings(issues: Iterable[FoundIssue], *, now: datetime) -> int:
+    """Every issue has exactly one open finding with the newest message; return how many are new.
+
+    Safe to call twice: an open finding of the same kind and fingerprint is updated, not repeated.
+    """
+    wanted = {(issue.kind.value, issue.fingerprint): issue for issue in issues}
+    if not wanted:
+        return 0
+    with transaction.atomic():
+        open_rows = Finding.objects.filter(
+            resolved_at=None,
+            kind__in={kind for kind, _ in wanted},
+            fingerprint__in={fingerprint for _, fingerprint in wanted},
+        )
+        known = {(row.kind, row.fingerprint): row for row in open_rows}
+        for key, row in known.items():
+            if key in wanted:
+                row.message, row.seen_at = wanted[key].message, now
+        Finding.objects.bulk_update(known.values(), ["message", "seen_at"], batch_size=500)
+        new = [_row(issue, now) for key, issue in wanted.items() if key not in known]
+        # Another process may have found the same matter meanwhile; its row serves as well as ours.
+        Finding.objects.bulk_create(new, ignore_conflicts=True, batch_size=500)
+    return len(new)
+
+
+def resolve_absent(kinds: Sequence[Finding.Kind], *, seen: Iterable[FoundIssue], now: datetime) -> int:
+    """Open findings of these kinds that a complete look did not see again are resolved; return how many."""
+    still = {(issue.kind.value, issue.fingerprint) for issue in seen}
+    gone = [
+        row.pk
+        for row in Finding.objects.filter(resolved_at=None, kind__in=kinds).only("pk", "kind", "fingerprint")
+        if (row.kind, row.fingerprint) not in still
+    ]
+    for first in range(0, len(gone), 500):
+        Finding.objects.filter(pk__in=gone[first : first + 500]).update(
+            resolved_at=now, resolution="No longer the case when last looked at."
+        )
+    return len(gone)
+
+
+def _row(issue: FoundIssue, now: datetime) -> Finding:
+    return Finding(
+        kind=issue.kind,
+        fingerprint=issue.fingerprint,
+        message=issue.message,
+        customer_id=issue.customer_id,
+        meter_id=issue.meter_id,
+        item_id=issue.item_id,
+        found_at=now,
+        seen_at=now,
+    )

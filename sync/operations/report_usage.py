@@ -1,0 +1,308 @@
+"""The main job: mirror, collect, plan, deliver, and one record of it all."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+
+from sync.domain.meters import why_not_reported
+from sync.domain.timeline import HOUR, Span, floor_to
+from sync.models import Customer, Meter, ReportRun, Subscription, UsageReport
+from sync.operations.deliver_reports import Delivered, DeliveryRules, deliver_reports
+from sync.operations.keep_run import Heartbeat, begin_run, end_run, interrupt_lapsed_runs
+from sync.operations.mirror_stripe import mirror_stripe
+from sync.operations.pin_account import pin_account
+from sync.operations.plan_reports import MeterPlan, PlanningRules, plan_meter
+from sync.operations.resolve_report import release_report
+from sync.operations.store_plan import store_plan
+from sync.ports import BillingGateway, InvalidInput, SyncError, UsageSource
+from sync.queries.planning import Scope, enrolments_in, enrolments_to_plan
+from sync.queries.report_lines import ReportLine, delivered_lines, planned_lines
+
+OLDEST_WINDOW = timedelta(days=34)
+"""Stripe refuses timestamps older than 35 days; a day is left for retries."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportRequest:
+    """What somebody asked to have reported."""
+
+    scope: Scope = field(default_factory=Scope)
+    window: Span | None = None
+    """Only slices inside it are planned; what is due is delivered all the same."""
+    dry_run: bool = False
+    sync: bool = True
+    retry_rejected: bool = False
+    trigger: ReportRun.Trigger = ReportRun.Trigger.COMMAND
+    requested_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportRules:
+    """The settings a run goes by."""
+
+    tail: timedelta
+    brake_percent: int
+    invoice_grace: timedelta
+    calls_per_second: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportResult:
+    """What a run came to. `lines` are what Stripe was told (or, on a dry run, would be)."""
+
+    run: ReportRun
+    lines: Sequence[ReportLine]
+    errors: Sequence[str]
+
+
+Progress = Callable[[str, int, int], None]
+"""Called with the step's name, how much is done and how much there is (0 if unknown)."""
+
+
+def check_window(window: Span, *, now: datetime) -> None:
+    """Raise `InvalidInput` unless the window can be planned."""
+    problems = (
+        (window.start >= window.end, "--from must be before --to."),
+        (
+            any(floor_to(at, HOUR) != at for at in (window.start, window.end)),
+            "--from and --to must be whole UTC hours, like 2026-11-22T14:00:00Z.",
+        ),
+        (window.end > now, "--to lies in the future; usage is reported once its hour is over."),
+        (
+            window.start < now - OLDEST_WINDOW,
+            "--from is more than 34 days ago; Stripe takes no usage older than 35 days.",
+        ),
+    )
+    for applies, sentence in problems:
+        if applies:
+            raise InvalidInput(sentence)
+
+
+def report_usage(
+    *,
+    request: ReportRequest,
+    stripe: BillingGateway,
+    openmeter: UsageSource,
+    rules: ReportRules,
+    clock: Callable[[], datetime],
+    progress: Progress = lambda _step, _done, _total: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> ReportResult:
+    """Everything in scope that has closed was measured and reported, or the ledger says what stands in the way.
+
+    The result's run is stored whatever happened. A dry run stores no report and sends nothing. Safe to
+    repeat: a second run finds nothing left to do. Raises `SyncError` where nothing could be begun, and
+    `InvalidInput` for a scope or window that makes no sense.
+    """
+    now = clock()
+    if request.window:
+        check_window(request.window, now=now)
+    pin_account(stripe.account(), now=now)
+    interrupt_lapsed_runs(now=now)
+    run = ReportRun(
+        trigger=request.trigger,
+        requested_by=request.requested_by,
+        scope=asdict(request.scope),
+        window_start=request.window.start if request.window else None,
+        window_end=request.window.end if request.window else None,
+        dry_run=request.dry_run,
+        queued_at=now,
+    )
+    begin_run(run, now=now)
+    job = _Job(run, request, stripe, openmeter, rules, clock, progress, should_stop)
+    try:
+        job.work()
+    except SyncError as error:
+        job.errors.append(str(error))
+        end_run(run, status=ReportRun.Status.FAILED, counters=job.counters, error=str(error), now=clock())
+        raise
+    except BaseException as error:
+        sentence = f"The run stopped unexpectedly ({type(error).__name__}); the next run completes it."
+        end_run(run, status=ReportRun.Status.FAILED, counters=job.counters, error=sentence, now=clock())
+        raise
+    end_run(run, status=job.status(), counters=job.counters, error="\n".join(job.errors), now=clock())
+    return ReportResult(run=run, lines=job.lines, errors=job.errors)
+
+
+class _Job:
+    """One run's steps and what they added up to."""
+
+    def __init__(
+        self,
+        run: ReportRun,
+        request: ReportRequest,
+        stripe: BillingGateway,
+        openmeter: UsageSource,
+        rules: ReportRules,
+        clock: Callable[[], datetime],
+        progress: Progress,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self.run, self.request, self.rules = run, request, rules
+        self.stripe, self.openmeter = stripe, openmeter
+        self.clock, self.progress, self.should_stop = clock, progress, should_stop
+        self.heart = Heartbeat(run)
+        self.errors: list[str] = []
+        self.counters: Counter[str] = Counter()
+        self.lines: list[ReportLine] = []
+        self.stopped = False
+
+    def work(self) -> None:
+        """Do every step; what fails for one meter or customer does not stop the others."""
+        if self.request.sync:
+            self._mirror()
+        check_scope(self.request.scope)
+        if self.request.retry_rejected and not self.request.dry_run:
+            self._release_rejected()
+        self._plan()
+        if not self.request.dry_run and not self.stopped:
+            self._deliver()
+
+    def status(self) -> ReportRun.Status:
+        """Return how the run ends, by what it met."""
+        if self.stopped:
+            return ReportRun.Status.CANCELLED
+        failed = sum(self.counters[name] for name in ("waiting", "unknown", "rejected"))
+        if not self.errors and not failed:
+            return ReportRun.Status.SUCCEEDED
+        did_something = self.counters["delivered"] or not self.errors
+        return ReportRun.Status.PARTIAL if did_something else ReportRun.Status.FAILED
+
+    # --- the steps -----------------------------------------------------------------------------------------
+
+    def _mirror(self) -> None:
+        self.progress("Reading Stripe", 0, 0)
+        try:
+            summary = mirror_stripe(
+                stripe=self.stripe,
+                openmeter=self.openmeter,
+                clock=self.clock,
+                invoice_grace=self.rules.invoice_grace,
+                progress=lambda _what: self.heart.beat(),
+            )
+        except SyncError as error:
+            # What is known already can still be reported; nothing beyond known periods is planned.
+            self.errors.append(f"Stripe could not be read: {error}")
+            return
+        if summary.openmeter_problem:
+            self.errors.append(summary.openmeter_problem)
+
+    def _release_rejected(self) -> None:
+        rejected = UsageReport.objects.filter(
+            status=UsageReport.Status.REJECTED, enrolment__in=enrolments_in(self.request.scope)
+        )
+        for report_id in list(rejected.values_list("pk", flat=True)):
+            try:
+                release_report(
+                    report_id=report_id,
+                    why="--retry-rejected",
+                    who=self.request.requested_by,
+                    run=self.run,
+                    now=self.clock(),
+                )
+            except InvalidInput as error:
+                self.errors.append(str(error))
+
+    def _plan(self) -> None:
+        in_scope = enrolments_in(self.request.scope).values("meter")
+        meters = list(Meter.objects.filter(pk__in=in_scope, deleted_at=None))
+        for number, meter in enumerate(meters):
+            self.progress("Asking OpenMeter", number, len(meters))
+            self.heart.beat()
+            self.stopped = self.stopped or self.should_stop()
+            if not self.stopped:
+                self._plan_meter(meter)
+        self.progress("Asking OpenMeter", len(meters), len(meters))
+
+    def _plan_meter(self, meter: Meter) -> None:
+        problem = why_not_reported(
+            name=meter.event_name,
+            formula=meter.formula,
+            event_time_window=meter.event_time_window,
+            aggregation=meter.aggregation,
+            active=meter.active,
+            slug=meter.openmeter_slug,
+        )
+        if problem:
+            self.errors.append(problem)
+            return
+        now = self.clock()
+        since = self.request.window.start if self.request.window else now - self.rules.tail
+        rules = PlanningRules(
+            tail=self.rules.tail, brake_percent=self.rules.brake_percent, limit=self.request.window
+        )
+        try:
+            plan = plan_meter(
+                meter=meter,
+                enrolments=enrolments_to_plan(meter, scope=self.request.scope, since=since, now=now),
+                source=self.openmeter,
+                rules=rules,
+                now=now,
+            )
+        except SyncError as error:
+            self.errors.append(str(error))
+            return
+        self._keep_plan(plan, now)
+
+    def _keep_plan(self, plan: MeterPlan, now: datetime) -> None:
+        if self.request.dry_run:
+            self.lines += planned_lines(plan.meter, list(plan.reports))
+        else:
+            self.counters["planned_elsewhere"] += store_plan(plan, run=self.run, now=now).refused
+        for report in plan.reports:
+            self.counters["planned"] += 1
+            if report.status != UsageReport.Status.PENDING:
+                self.counters[report.status.value] += 1
+
+    def _deliver(self) -> None:
+        due = UsageReport.objects.filter(
+            enrolment__in=enrolments_in(self.request.scope), status=UsageReport.Status.PENDING
+        ).count()
+        done = 0
+
+        def on_progress(count: int) -> None:
+            nonlocal done
+            done += count
+            self.heart.beat()
+            self.progress("Reporting to Stripe", done, max(due, done))
+
+        on_progress(0)
+        delivered = deliver_reports(
+            sender=self.stripe,
+            run=self.run,
+            scope=self.request.scope,
+            rules=DeliveryRules(
+                calls_per_second=self.rules.calls_per_second,
+                ignore_back_off=self.request.trigger != ReportRun.Trigger.SCHEDULE,
+            ),
+            clock=self.clock,
+            on_progress=on_progress,
+            should_stop=self.should_stop,
+        )
+        self._count(delivered)
+
+    def _count(self, delivered: Delivered) -> None:
+        self.counters += delivered.outcomes
+        self.counters["elsewhere"] += delivered.elsewhere
+        self.stopped = self.stopped or delivered.stopped
+        if delivered.error:
+            self.errors.append(delivered.error)
+        self.lines += delivered_lines(delivered.reports)
+
+
+def check_scope(scope: Scope) -> None:
+    """Raise `InvalidInput` if the scope names something that the console does not know."""
+    known = set(
+        Subscription.objects.filter(stripe_id__in=scope.subscriptions).values_list("stripe_id", flat=True)
+    )
+    if unknown := [name for name in scope.subscriptions if name not in known]:
+        msg = f"There is no subscription {unknown[0]} here: check the id, or run sync_stripe first."
+        raise InvalidInput(msg)
+    if scope.customer and not Customer.objects.filter(stripe_id=scope.customer).exists():
+        msg = f"There is no customer {scope.customer} here: check the id, or run sync_stripe first."
+        raise InvalidInput(msg)
+    if scope.meter and not enrolments_in(Scope(meter=scope.meter)).exists():
+        slugs = ", ".join(sorted(meter.slug for meter in Meter.objects.filter(deleted_at=None)))
+        msg = f"There is no meter {scope.meter} with subscribers here; known meters: {slugs or 'none yet'}."
+        raise InvalidInput(msg)

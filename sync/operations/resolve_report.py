@@ -1,0 +1,164 @@
+"""A person's decision on a report that waits for one."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from django.db import transaction
+
+from sync.domain.identifiers import report_identifier
+from sync.domain.quantities import MAX_DIGITS, as_text, billed_units, digit_count, exact_sum
+from sync.domain.slices import is_late
+from sync.models import Finding, ReportRun, UsageReport
+from sync.ports import InvalidInput
+
+Status = UsageReport.Status
+
+DECIDABLE = (Status.HELD, Status.LATE, Status.REJECTED, Status.UNKNOWN)
+
+
+def release_report(
+    *, report_id: int, why: str, who: str, run: ReportRun | None, now: datetime
+) -> UsageReport:
+    """The report will be sent by the next delivery; return the row that will be.
+
+    A held one becomes pending. A rejected one, or one of unknown outcome that the person knows did not
+    arrive, is replaced by a new revision with a new identifier. Raises `InvalidInput` for a late one
+    (Stripe would bill it on no invoice) and for rows that wait for nobody. Decided once: a second call
+    finds nothing to decide.
+    """
+    with transaction.atomic():
+        report = _decidable(report_id)
+        if is_late(closes_at=report.closes_at, event_at=report.event_at, now=now):
+            msg = (
+                f"Report {report.pk} belongs to a billing period that closed at {report.closes_at:%Y-%m-%d %H:%M} "
+                "UTC: Stripe would put it on no invoice. Dismiss it with a reason."
+            )
+            raise InvalidInput(msg)
+        report.decision = _decision("Released", why, who, now)
+        if report.status == Status.HELD:
+            report.status, report.error = Status.PENDING, ""
+            report.save(update_fields=["status", "error", "decision"])
+            sent = report
+        else:
+            sent = _replace(report, run=run, now=now)
+        _resolve_findings(report, now, report.decision)
+    return sent
+
+
+def dismiss_report(*, report_id: int, why: str, who: str, now: datetime) -> UsageReport:
+    """The report will never be sent; return it.
+
+    A held one is forgotten: its measurement looked wrong, so the slice stays at what Stripe was told. Any
+    other is written off: its usage counts as told, so that only what changes later is reported.
+    """
+    if not why.strip():
+        msg = "A report is dismissed for a reason: add --why."
+        raise InvalidInput(msg)
+    with transaction.atomic():
+        report = _decidable(report_id)
+        report.written_off = report.status != Status.HELD
+        report.status, report.next_attempt_at = Status.DISMISSED, None
+        report.decision = _decision("Dismissed", why, who, now)
+        report.save(update_fields=["written_off", "status", "next_attempt_at", "decision"])
+        _resolve_findings(report, now, report.decision)
+    return report
+
+
+def _decidable(report_id: int) -> UsageReport:
+    """Lock and return the row, or say why there is nothing to decide."""
+    report = (
+        UsageReport.objects.select_for_update(of=("self",))
+        .select_related("enrolment__meter", "enrolment__customer")
+        .filter(pk=report_id)
+        .first()
+    )
+    if report is None:
+        msg = f"There is no report {report_id}: manage.py held_reports --list shows those that wait."
+        raise InvalidInput(msg)
+    waits = report.status in DECIDABLE and report.next_attempt_at is None
+    if not waits:
+        msg = f"Report {report_id} is {report.status}: it does not wait for a decision."
+        raise InvalidInput(msg)
+    return report
+
+
+def _replace(report: UsageReport, *, run: ReportRun | None, now: datetime) -> UsageReport:
+    """Store what the slice still lacks as a new revision, in place of one that Stripe refused."""
+    meter = report.enrolment.meter
+    rows = list(
+        UsageReport.objects.select_for_update(of=("self",))
+        .filter(enrolment=report.enrolment, slice_start=report.slice_start)
+        .order_by("revision")
+    )
+    standing = [row for row in rows if row.status not in UsageReport.WITHDRAWN]
+    newest = standing[-1]
+    report.status = Status.REPLACED
+    report.save(update_fields=["status", "decision"])
+    if meter.sets_hours:
+        # One value stands for the hour: what waits behind would be overwritten, or overwrite.
+        UsageReport.objects.filter(
+            pk__in=[row.pk for row in standing], status=Status.PENDING, first_sent_at=None
+        ).update(status=Status.SUPERSEDED, next_attempt_at=None)
+    quantity = billed_units(newest.measured, scale=meter.scale, decimals=meter.decimals) + newest.carried
+    value = quantity if meter.sets_hours else quantity - _accounted(standing, report)
+    if digit_count(value) > MAX_DIGITS:
+        msg = (
+            f"Report {report.pk} still has more than {MAX_DIGITS} digits ({as_text(value)}): "
+            "lower the meter's decimals first."
+        )
+        raise InvalidInput(msg)
+    revision = rows[-1].revision + 1
+    return UsageReport.objects.create(
+        enrolment=report.enrolment,
+        slice_start=report.slice_start,
+        slice_end=report.slice_end,
+        revision=revision,
+        measured=newest.measured,
+        carried=newest.carried,
+        quantity=quantity,
+        value=value,
+        event_at=report.event_at,
+        closes_at=report.closes_at,
+        identifier=report_identifier(
+            meter_id=meter.stripe_id,
+            customer_id=report.enrolment.customer.stripe_id,
+            slice_start=report.slice_start,
+            revision=revision,
+        ),
+        run=run or report.run,
+        created_at=now,
+    )
+
+
+def _accounted(standing: Sequence[UsageReport], replaced: UsageReport) -> Decimal:
+    """Return what Stripe was or will be told by the other rows of the slice."""
+    return exact_sum(
+        [
+            row.value
+            for row in standing
+            if row.pk != replaced.pk and (row.status != Status.DISMISSED or row.written_off)
+        ]
+    )
+
+
+def _decision(verb: str, why: str, who: str, now: datetime) -> str:
+    reason = why.strip() or "no reason given"
+    return f"{verb} by {who} at {now:%Y-%m-%d %H:%M:%S} UTC: {reason}"
+
+
+def _resolve_findings(report: UsageReport, now: datetime, decision: str) -> None:
+    """Close the findings about this row, and its meter's once no row of that kind waits any more."""
+    findings = Finding.objects.filter(resolved_at=None)
+    findings.filter(fingerprint=f"report:{report.identifier}").update(resolved_at=now, resolution=decision)
+    meter = report.enrolment.meter
+    kinds = {
+        Status.HELD: Finding.Kind.BRAKE,
+        Status.LATE: Finding.Kind.LATE,
+        Status.REJECTED: Finding.Kind.REJECTED,
+    }
+    for status, kind in kinds.items():
+        if not UsageReport.objects.filter(enrolment__meter=meter, status=status).exists():
+            findings.filter(kind=kind, fingerprint=f"meter:{meter.stripe_id}").update(
+                resolved_at=now, resolution=decision
+            )

@@ -1,0 +1,188 @@
+"""What planning has to know of one meter: who is billed when, and what the ledger holds already."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.db.models import F, Prefetch, Q, QuerySet
+
+from sync.domain.periods import BilledItem, Period, item_start
+from sync.domain.slices import OLDEST_EVENT
+from sync.domain.timeline import Span
+from sync.models import BillingPeriod, Enrolment, Meter, Subject, SubscriptionItem, UsageReport
+
+CHUNK = 500
+"""How many ids go into one IN list."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Which part of the world a run is about; everything empty means all of it."""
+
+    subscriptions: tuple[str, ...] = ()
+    customer: str = ""
+    meter: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectSpan:
+    """A subject and the stretch in which its usage is this customer's; None means without end."""
+
+    key: str
+    valid_from: datetime | None
+    valid_to: datetime | None
+
+    def holds(self, instant: datetime) -> bool:
+        """Whether usage at this instant is this customer's."""
+        return (self.valid_from is None or self.valid_from <= instant) and (
+            self.valid_to is None or instant < self.valid_to
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerRow:
+    """What planning needs of a stored report."""
+
+    id: int
+    slice_start: datetime
+    slice_end: datetime
+    event_at: datetime
+    closes_at: datetime
+    revision: int
+    measured: Decimal
+    carried: Decimal
+    quantity: Decimal
+    value: Decimal
+    status: str
+    written_off: bool
+    first_sent_at: datetime | None
+
+    @property
+    def is_accounted(self) -> bool:
+        """Whether Stripe was or will be told its value, or a person decided that it counts as told.
+
+        A dismissed row counts only if real usage was written off with it; one that was dismissed
+        because the measurement was wrong leaves the slice at what Stripe holds.
+        """
+        if self.status == UsageReport.Status.DISMISSED:
+            return self.written_off
+        return self.status not in UsageReport.WITHDRAWN
+
+
+@dataclass(slots=True, kw_only=True)
+class EnrolmentToPlan:
+    """One customer on the meter, with everything that decides about its slices."""
+
+    id: int
+    customer_id: str
+    report_from: datetime | None
+    planned_through: datetime | None
+    subjects: list[SubjectSpan] = field(default_factory=list)
+    items: list[BilledItem] = field(default_factory=list)
+    rows: list[LedgerRow] = field(default_factory=list)
+
+
+def enrolments_in(scope: Scope) -> QuerySet[Enrolment]:
+    """Return the enrolments of a scope, paused ones too."""
+    chosen = Enrolment.objects.all()
+    if scope.customer:
+        chosen = chosen.filter(customer__stripe_id=scope.customer)
+    if scope.meter:
+        chosen = chosen.filter(Q(meter__openmeter_slug=scope.meter) | Q(meter__event_name=scope.meter))
+    if scope.subscriptions:
+        items = SubscriptionItem.objects.filter(subscription__stripe_id__in=scope.subscriptions)
+        pairs = items.filter(meter=F("subscription__customer__enrolments__meter")).values(
+            "subscription__customer__enrolments__pk"
+        )
+        chosen = chosen.filter(pk__in=pairs)
+    return chosen
+
+
+def enrolments_to_plan(
+    meter: Meter, *, scope: Scope, since: datetime, now: datetime
+) -> list[EnrolmentToPlan]:
+    """Return the scope's enrolments on this meter that are not paused.
+
+    Their ledger rows are those that end after `since` or that lie beyond what was planned so far.
+    Query count is constant up to `CHUNK` enrolments and grows with their number only in such chunks.
+    """
+    found = {
+        pk: EnrolmentToPlan(id=pk, customer_id=customer, report_from=start, planned_through=through)
+        for pk, customer, start, through in enrolments_in(scope)
+        .filter(meter=meter, paused_at=None)
+        .order_by("pk")
+        .values_list("pk", "customer__stripe_id", "report_from", "planned_through")
+    }
+    ids = list(found)
+    for first in range(0, len(ids), CHUNK):
+        chunk = ids[first : first + CHUNK]
+        _attach_subjects(found, chunk)
+        _attach_items(found, chunk, meter, now)
+        _attach_rows(found, chunk, since)
+    return list(found.values())
+
+
+def _attach_subjects(found: dict[int, EnrolmentToPlan], ids: Sequence[int]) -> None:
+    rows = Subject.objects.filter(customer__enrolments__in=ids).values_list(
+        "customer__enrolments__pk", "key", "valid_from", "valid_to"
+    )
+    for pk, key, start, end in rows:
+        if pk in found:
+            found[pk].subjects.append(SubjectSpan(key=key, valid_from=start, valid_to=end))
+
+
+def _attach_items(found: dict[int, EnrolmentToPlan], ids: Sequence[int], meter: Meter, now: datetime) -> None:
+    # A period that closed before this can hold nothing that Stripe would still take.
+    recent = BillingPeriod.objects.filter(end__gt=now - OLDEST_EVENT - timedelta(days=1))
+    items = (
+        SubscriptionItem.objects.filter(meter=meter, subscription__customer__enrolments__in=ids)
+        .filter(subscription__customer__enrolments__meter=meter)
+        .annotate(enrolment_id=F("subscription__customer__enrolments__pk"))
+        .select_related("subscription")
+        .prefetch_related(Prefetch("periods", recent, to_attr="recent_periods"))
+        .order_by("pk")
+    )
+    for item in items:
+        found[item.enrolment_id].items.append(_billed(item, item.recent_periods))
+
+
+def _billed(item: SubscriptionItem, periods: Iterable[BillingPeriod]) -> BilledItem:
+    subscription = item.subscription
+    ends = (subscription.ended_at, item.deleted_at, subscription.deleted_at, subscription.cancel_at)
+    trial = None
+    if subscription.trial_end:
+        trial_start = subscription.trial_start or subscription.start_date
+        trial = Span(trial_start, max(trial_start, subscription.trial_end))
+    return BilledItem(
+        status=subscription.status,
+        periods=[Period(span=Span(p.start, p.end), closes_at=p.closes_at) for p in periods],
+        starts_at=item_start(
+            created_at=item.created_at,
+            subscription_created_at=subscription.created_at,
+            start_date=subscription.start_date,
+        ),
+        ends_at=min((end for end in ends if end), default=None),
+        trial=trial,
+    )
+
+
+def _attach_rows(found: dict[int, EnrolmentToPlan], ids: Sequence[int], since: datetime) -> None:
+    beyond = Q(enrolment__planned_through=None) | Q(slice_end__gt=F("enrolment__planned_through"))
+    rows = (
+        UsageReport.objects.filter(Q(slice_end__gt=since) | beyond, enrolment__in=ids)
+        .order_by("enrolment", "slice_start", "revision")
+        .values_list("enrolment_id", *LedgerRow.__dataclass_fields__)
+    )
+    names = list(LedgerRow.__dataclass_fields__)
+    for pk, *values in rows.iterator(chunk_size=2000):
+        found[pk].rows.append(LedgerRow(**dict(zip(names, values, strict=True))))
+
+
+def rows_by_slice(rows: Iterable[LedgerRow]) -> dict[datetime, list[LedgerRow]]:
+    """Group rows by the slice they speak for, revisions in order."""
+    grouped: dict[datetime, list[LedgerRow]] = defaultdict(list)
+    for row in rows:
+        grouped[row.slice_start].append(row)
+    return grouped

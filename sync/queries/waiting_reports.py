@@ -1,0 +1,52 @@
+"""The reports that wait for a person."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.db.models import Q
+
+from sync.models import UsageReport
+
+Status = UsageReport.Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingReport:
+    """A report somebody has to decide on, and why."""
+
+    id: int
+    status: str
+    customer: str
+    meter: str
+    value: Decimal
+    start: datetime
+    end: datetime
+    reason: str
+
+
+def waiting_reports(*, meter: str = "", customer: str = "", status: str = "") -> list[WaitingReport]:
+    """Return held, late and rejected reports, and those whose outcome nobody will learn, oldest first."""
+    waits = Q(status__in=(Status.HELD, Status.LATE, Status.REJECTED)) | Q(
+        status=Status.UNKNOWN, next_attempt_at=None
+    )
+    rows = UsageReport.objects.filter(waits).select_related("enrolment__customer", "enrolment__meter")
+    if meter:
+        rows = rows.filter(Q(enrolment__meter__openmeter_slug=meter) | Q(enrolment__meter__event_name=meter))
+    if customer:
+        rows = rows.filter(enrolment__customer__stripe_id=customer)
+    if status:
+        rows = rows.filter(status=status)
+    return [
+        WaitingReport(
+            id=row.pk,
+            status=row.status,
+            customer=row.enrolment.customer.stripe_id,
+            meter=row.enrolment.meter.slug,
+            value=row.value,
+            start=row.slice_start,
+            end=row.slice_end,
+            reason=row.error,
+        )
+        for row in rows.order_by("slice_start", "pk")
+    ]

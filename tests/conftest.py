@@ -1,0 +1,58 @@
+"""What every test may ask for: a clean sandbox over real HTTP, and the console's clients pointed at it."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from sync.conf import Config
+from sync.sandbox.server import SandboxServer
+from sync.wiring import Connections, connect
+from tests.sandbox_client import SandboxControl
+from tests.world import World
+
+TEST_KEY = "sk_test_tests_0001"
+
+
+@pytest.fixture(scope="session")
+def sandbox_server() -> Iterator[SandboxServer]:
+    """One sandbox for the whole worker; `sandbox` empties it for each test."""
+    with SandboxServer() as server:
+        yield server
+
+
+@pytest.fixture
+def sandbox(sandbox_server) -> Iterator[SandboxControl]:
+    """An empty sandbox in real time, and the means to look into it."""
+    with SandboxControl(sandbox_server.base_url) as client:
+        client.reset()
+        yield client
+
+
+@pytest.fixture
+def config(sandbox_server) -> Config:
+    """Return a configuration for the sandbox that is not slowed by any rate limit."""
+    return Config(
+        stripe_key=TEST_KEY,
+        stripe_api_base=sandbox_server.stripe_url,
+        stripe_rate_limit=5000,
+        openmeter_url=sandbox_server.openmeter_url,
+        openmeter_token="",
+        allow_live=False,
+        tail=timedelta(hours=3),
+        brake_percent=5,
+        invoice_grace=timedelta(hours=1),
+    )
+
+
+@pytest.fixture
+def connections(sandbox, config) -> Connections:
+    """Return the real clients, pointed at the clean sandbox."""
+    return connect(config=config)
+
+
+@pytest.fixture
+def world(db, sandbox, sandbox_server, config) -> Iterator[World]:
+    """Return an empty business: a sandbox, the console's tables, and one clock for all of them."""
+    with World(sandbox, sandbox_server, config) as made:
+        yield made
