@@ -1,9 +1,6 @@
 """Who may send for an enrolment: leases, taken and kept by compare-and-set on the database's clock."""
 
-import os
-import socket
 import time
-import uuid
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,15 +11,11 @@ from django.db.models.functions import Now
 from sync.models import Enrolment, UsageReport
 from sync.queries.planning import Scope, enrolments_in
 
-LEASE = timedelta(seconds=40)
-"""Outlasts a call to Stripe twice; short, so that the next run soon completes what a killed one left."""
+LEASE = timedelta(seconds=30)
+"""Outlasts a call to Stripe twice; short, so that another machine soon completes what a crash left."""
+RENEW_BELOW_SECONDS = LEASE.total_seconds() * 3 / 4
 
 Status = UsageReport.Status
-
-
-def new_owner() -> str:
-    """Return a name for a worker that no other worker has, telling people where it runs."""
-    return f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
 
 
 @dataclass(slots=True)

@@ -1,6 +1,5 @@
 """Carry the ledger's due reports to Stripe: claim, send, settle."""
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -8,25 +7,23 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sync.domain.identifiers import idempotency_key
-from sync.domain.quantities import as_text
 from sync.models import ReportRun, UsageReport
 from sync.operations.claim_enrolments import (
     LEASE,
+    RENEW_BELOW_SECONDS,
     Lease,
     claim_enrolments,
     is_held_elsewhere,
-    new_owner,
     release_enrolments,
     renew_lease,
 )
+from sync.operations.identify_worker import free_dead_workers_enrolments, worker_name
 from sync.operations.load_lanes import Lane, load_lanes
 from sync.operations.mark_sending import mark_sending
-from sync.operations.settle_reports import Answer, NotSent, Settled, settle_reports
-from sync.ports import MeterEvent, MeterEventSender, MeterRefused, Misconfigured, OutcomeUnknown, SyncError
+from sync.operations.send_report import send_report
+from sync.operations.settle_reports import Answer, Settled, settle_reports
+from sync.ports import MeterEventSender, MeterRefused, Misconfigured
 from sync.queries.planning import Scope
-
-logger = logging.getLogger("sync.deliver")
 
 IN_FLIGHT = 64
 """Calls under way at once, each for another enrolment; threads mostly wait for Stripe."""
@@ -37,6 +34,8 @@ TRIES_PER_RUN = 6
 LANES_GIVEN_UP = 5
 """After this many lanes used up their tries with no success between, the other side is down: stop."""
 POLL_SECONDS = 0.2
+PATIENCE_SECONDS = LEASE.total_seconds() + 5
+"""How long to wait for another worker before leaving its reports to it."""
 CLAIM_SECONDS = 0.5
 """How often to look for more work while some is left and the last look found nothing."""
 
@@ -48,6 +47,8 @@ class DeliveryRules:
     calls_per_second: int
     ignore_back_off: bool
     """A person asked for it now: rows that wait for their next attempt are tried at once."""
+    wait_for_others: bool = True
+    """Whether to stay until a worker that was killed has lost its lease, and take over what it left."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,7 +102,7 @@ class _Delivery:
     ) -> None:
         self.sender, self.run, self.scope, self.rules = sender, run, scope, rules
         self.clock, self.on_progress = clock, on_progress
-        self.lease = Lease(owner=new_owner())
+        self.lease = Lease(owner=worker_name())
         self.lanes: dict[int, Lane] = {}
         self.calls: dict[Future[Answer], UsageReport] = {}
         self.given_up: set[int] = set()
@@ -116,6 +117,7 @@ class _Delivery:
     def work(self, pool: ThreadPoolExecutor, should_stop: Callable[[], bool]) -> None:
         """Go on until nothing is due, or something stops everything."""
         waiting_since: float | None = None
+        free_dead_workers_enrolments()
         while not self.result.error:
             if should_stop():
                 self.result.stopped = True
@@ -129,7 +131,9 @@ class _Delivery:
                 continue
             self.result.elsewhere = self._held_elsewhere()
             waiting_since = waiting_since or time.monotonic()
-            if not self.result.elsewhere or time.monotonic() - waiting_since > _PATIENCE:
+            if not (self.rules.wait_for_others and self.result.elsewhere):
+                return
+            if time.monotonic() - waiting_since > PATIENCE_SECONDS:
                 return
             # A killed worker's lease runs out soon; a living one's reports vanish from the due ones.
             time.sleep(POLL_SECONDS)
@@ -192,23 +196,7 @@ class _Delivery:
         for number, report in enumerate(marked.sending):
             self.lanes[report.enrolment_id].busy = True
             start_at = now + marked.lead_seconds + number / self.rules.calls_per_second
-            self.calls[pool.submit(self._call, report, start_at)] = report
-
-    def _call(self, report: UsageReport, start_at: float) -> Answer:
-        """Send one report, in a pool thread: no database here."""
-        delay = start_at - time.monotonic()
-        if delay > 0:
-            time.sleep(delay)
-        if self.lease.seconds_left() <= self.sender.call_timeout_seconds:
-            return NotSent()
-        try:
-            return self.sender.send_meter_event(_event(report))
-        except SyncError as error:
-            return error
-        except Exception as error:
-            # A fault of ours must not stop other customers; whether Stripe got it, nobody knows.
-            logger.exception("report.call_failed", extra={"identifier": report.identifier})
-            return OutcomeUnknown(f"The call failed inside the console: {type(error).__name__}.")
+            self.calls[pool.submit(send_report, self.sender, self.lease, report, start_at)] = report
 
     # --- settling ------------------------------------------------------------------------------------------
 
@@ -290,25 +278,7 @@ class _Delivery:
                 self._give_up(enrolment_id)
 
     def _keep_leases(self) -> None:
-        """Renew at half time; lanes whose lease somebody else took are theirs now."""
-        if self.lease.enrolments and self.lease.seconds_left() < LEASE.total_seconds() / 2:
+        """Renew early; lanes whose lease somebody else took are theirs now."""
+        if self.lease.enrolments and self.lease.seconds_left() < RENEW_BELOW_SECONDS:
             for enrolment_id in renew_lease(self.lease):
                 self._give_up(enrolment_id)
-
-
-_PATIENCE = LEASE.total_seconds() + 5
-"""How long to wait for another worker before leaving its reports to it."""
-
-
-def _event(report: UsageReport) -> MeterEvent:
-    meter = report.enrolment.meter
-    return MeterEvent(
-        event_name=meter.event_name,
-        customer_key=meter.customer_key,
-        customer_id=report.enrolment.customer.stripe_id,
-        value_key=meter.value_key,
-        value=as_text(report.value),
-        identifier=report.identifier,
-        timestamp=report.event_at,
-        idempotency_key=idempotency_key(identifier=report.identifier, series=report.key_series),
-    )

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
 from sync.domain.meters import why_not_reported
-from sync.domain.timeline import HOUR, Span, floor_to
-from sync.models import Customer, Meter, ReportRun, Subscription, UsageReport
+from sync.domain.timeline import Span
+from sync.models import Meter, ReportRun, UsageReport
+from sync.operations.check_request import check_scope, check_window
 from sync.operations.deliver_reports import Delivered, DeliveryRules, deliver_reports
 from sync.operations.keep_run import Heartbeat, begin_run, end_run, interrupt_lapsed_runs
 from sync.operations.mirror_stripe import mirror_stripe
@@ -18,9 +19,6 @@ from sync.operations.store_plan import store_plan
 from sync.ports import BillingGateway, InvalidInput, SyncError, UsageSource
 from sync.queries.planning import Scope, enrolments_in, enrolments_to_plan
 from sync.queries.report_lines import ReportLine, delivered_lines, planned_lines
-
-OLDEST_WINDOW = timedelta(days=34)
-"""Stripe refuses timestamps older than 35 days; a day is left for retries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,25 +58,6 @@ Progress = Callable[[str, int, int], None]
 """Called with the step's name, how much is done and how much there is (0 if unknown)."""
 
 
-def check_window(window: Span, *, now: datetime) -> None:
-    """Raise `InvalidInput` unless the window can be planned."""
-    problems = (
-        (window.start >= window.end, "--from must be before --to."),
-        (
-            any(floor_to(at, HOUR) != at for at in (window.start, window.end)),
-            "--from and --to must be whole UTC hours, like 2026-11-22T14:00:00Z.",
-        ),
-        (window.end > now, "--to lies in the future; usage is reported once its hour is over."),
-        (
-            window.start < now - OLDEST_WINDOW,
-            "--from is more than 34 days ago; Stripe takes no usage older than 35 days.",
-        ),
-    )
-    for applies, sentence in problems:
-        if applies:
-            raise InvalidInput(sentence)
-
-
 def report_usage(
     *,
     request: ReportRequest,
@@ -89,7 +68,7 @@ def report_usage(
     progress: Progress = lambda _step, _done, _total: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> ReportResult:
-    """Everything in scope that has closed was measured and reported, or the ledger says what stands in the way.
+    """All that has closed in scope was measured and reported, or the ledger says what stands in the way.
 
     The result's run is stored whatever happened. A dry run stores no report and sends nothing. Safe to
     repeat: a second run finds nothing left to do. Raises `SyncError` where nothing could be begun, and
@@ -155,9 +134,12 @@ class _Job:
         check_scope(self.request.scope)
         if self.request.retry_rejected and not self.request.dry_run:
             self._release_rejected()
+        if not self.request.dry_run and self._earlier_run_left_calls_open():
+            # A slice whose newest call has no known end gets no further revision: settle it first.
+            self._deliver(wait_for_others=False)
         self._plan()
         if not self.request.dry_run and not self.stopped:
-            self._deliver()
+            self._deliver(wait_for_others=True)
 
     def status(self) -> ReportRun.Status:
         """Return how the run ends, by what it met."""
@@ -255,7 +237,13 @@ class _Job:
             if report.status != UsageReport.Status.PENDING:
                 self.counters[report.status.value] += 1
 
-    def _deliver(self) -> None:
+    def _earlier_run_left_calls_open(self) -> bool:
+        open_calls = (UsageReport.Status.SENDING, UsageReport.Status.UNKNOWN)
+        return UsageReport.objects.filter(
+            status__in=open_calls, enrolment__in=enrolments_in(self.request.scope)
+        ).exists()
+
+    def _deliver(self, *, wait_for_others: bool) -> None:
         due = UsageReport.objects.filter(
             enrolment__in=enrolments_in(self.request.scope), status=UsageReport.Status.PENDING
         ).count()
@@ -275,6 +263,7 @@ class _Job:
             rules=DeliveryRules(
                 calls_per_second=self.rules.calls_per_second,
                 ignore_back_off=self.request.trigger != ReportRun.Trigger.SCHEDULE,
+                wait_for_others=wait_for_others,
             ),
             clock=self.clock,
             on_progress=on_progress,
@@ -284,25 +273,8 @@ class _Job:
 
     def _count(self, delivered: Delivered) -> None:
         self.counters += delivered.outcomes
-        self.counters["elsewhere"] += delivered.elsewhere
+        self.counters["elsewhere"] = delivered.elsewhere
         self.stopped = self.stopped or delivered.stopped
         if delivered.error:
             self.errors.append(delivered.error)
         self.lines += delivered_lines(delivered.reports)
-
-
-def check_scope(scope: Scope) -> None:
-    """Raise `InvalidInput` if the scope names something that the console does not know."""
-    known = set(
-        Subscription.objects.filter(stripe_id__in=scope.subscriptions).values_list("stripe_id", flat=True)
-    )
-    if unknown := [name for name in scope.subscriptions if name not in known]:
-        msg = f"There is no subscription {unknown[0]} here: check the id, or run sync_stripe first."
-        raise InvalidInput(msg)
-    if scope.customer and not Customer.objects.filter(stripe_id=scope.customer).exists():
-        msg = f"There is no customer {scope.customer} here: check the id, or run sync_stripe first."
-        raise InvalidInput(msg)
-    if scope.meter and not enrolments_in(Scope(meter=scope.meter)).exists():
-        slugs = ", ".join(sorted(meter.slug for meter in Meter.objects.filter(deleted_at=None)))
-        msg = f"There is no meter {scope.meter} with subscribers here; known meters: {slugs or 'none yet'}."
-        raise InvalidInput(msg)

@@ -31,8 +31,9 @@ def release_report(
         report = _decidable(report_id)
         if is_late(closes_at=report.closes_at, event_at=report.event_at, now=now):
             msg = (
-                f"Report {report.pk} belongs to a billing period that closed at {report.closes_at:%Y-%m-%d %H:%M} "
-                "UTC: Stripe would put it on no invoice. Dismiss it with a reason."
+                f"Report {report.pk} belongs to a billing period that closed at "
+                f"{report.closes_at:%Y-%m-%d %H:%M} UTC: Stripe would put it on no invoice. "
+                "Dismiss it with a reason."
             )
             raise InvalidInput(msg)
         report.decision = _decision("Released", why, who, now)

@@ -17,8 +17,8 @@ from sync.domain.timeline import HOUR, Span, floor_to
 from sync.management.base import EXIT_FAILED, EXIT_INTERRUPTED, SyncCommand, login
 from sync.management.report_output import as_json, line_text, summary_table
 from sync.models import ReportRun
+from sync.operations.check_request import OLDEST_WINDOW
 from sync.operations.report_usage import (
-    OLDEST_WINDOW,
     ReportRequest,
     ReportResult,
     ReportRules,

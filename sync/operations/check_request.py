@@ -1,0 +1,47 @@
+"""Whether what somebody asked to have reported makes sense."""
+
+from datetime import datetime, timedelta
+
+from sync.domain.timeline import HOUR, Span, floor_to
+from sync.models import Customer, Meter, Subscription
+from sync.ports import InvalidInput
+from sync.queries.planning import Scope, enrolments_in
+
+OLDEST_WINDOW = timedelta(days=34)
+"""Stripe refuses timestamps older than 35 days; a day is left for retries."""
+
+
+def check_window(window: Span, *, now: datetime) -> None:
+    """Raise `InvalidInput` unless the window can be planned."""
+    problems = (
+        (window.start >= window.end, "--from must be before --to."),
+        (
+            any(floor_to(at, HOUR) != at for at in (window.start, window.end)),
+            "--from and --to must be whole UTC hours, like 2026-11-22T14:00:00Z.",
+        ),
+        (window.end > now, "--to lies in the future; usage is reported once its hour is over."),
+        (
+            window.start < now - OLDEST_WINDOW,
+            "--from is more than 34 days ago; Stripe takes no usage older than 35 days.",
+        ),
+    )
+    for applies, sentence in problems:
+        if applies:
+            raise InvalidInput(sentence)
+
+
+def check_scope(scope: Scope) -> None:
+    """Raise `InvalidInput` if the scope names something that the console does not know."""
+    known = set(
+        Subscription.objects.filter(stripe_id__in=scope.subscriptions).values_list("stripe_id", flat=True)
+    )
+    if unknown := [name for name in scope.subscriptions if name not in known]:
+        msg = f"There is no subscription {unknown[0]} here: check the id, or run sync_stripe first."
+        raise InvalidInput(msg)
+    if scope.customer and not Customer.objects.filter(stripe_id=scope.customer).exists():
+        msg = f"There is no customer {scope.customer} here: check the id, or run sync_stripe first."
+        raise InvalidInput(msg)
+    if scope.meter and not enrolments_in(Scope(meter=scope.meter)).exists():
+        slugs = ", ".join(sorted(meter.slug for meter in Meter.objects.filter(deleted_at=None)))
+        msg = f"There is no meter {scope.meter} with subscribers here; known meters: {slugs or 'none yet'}."
+        raise InvalidInput(msg)
