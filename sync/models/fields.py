@@ -51,5 +51,8 @@ class QuantityField(models.DecimalField[_ST, _GT]):
         return self.get_db_prep_value(value, connection)
 
     def from_db_value(self, value: Any, _expression: Any, _connection: BaseDatabaseWrapper) -> Decimal | None:
-        """Read text or numeric back as `Decimal`."""
-        return None if value is None else Decimal(value)
+        """Read text or numeric back as the same `Decimal` on every database, without trailing zeros."""
+        if value is None:
+            return None
+        text = format(Decimal(value), "f")
+        return Decimal(text.rstrip("0").rstrip(".") if "." in text else text)

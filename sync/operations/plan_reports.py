@@ -15,6 +15,7 @@ from sync.models import Meter, UsageReport
 from sync.operations.collect_usage import Collected, Wanted, collect_usage
 from sync.ports import UsageSource
 from sync.queries.planning import EnrolmentToPlan, LedgerRow, rows_by_slice
+from sync.queries.report_lines import MovedUnits
 
 Status = UsageReport.Status
 
@@ -76,6 +77,19 @@ class MeterPlan:
     def reports(self) -> Iterator[PlannedReport]:
         """Every planned report."""
         return (report for plan in self.enrolments for report in plan.reports)
+
+    def moved_units(self) -> list[MovedUnits]:
+        """Return what would reach Stripe if the plan's pending reports were all delivered."""
+        return [
+            MovedUnits(
+                customer=report.enrolment.customer_id,
+                units=report.quantity - report.accounted,
+                start=report.piece.span.start,
+                end=report.piece.span.end,
+            )
+            for report in self.reports
+            if report.status == Status.PENDING
+        ]
 
 
 def plan_meter(

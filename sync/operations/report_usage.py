@@ -18,7 +18,7 @@ from sync.operations.resolve_report import release_report
 from sync.operations.store_plan import store_plan
 from sync.ports import BillingGateway, InvalidInput, SyncError, UsageSource
 from sync.queries.planning import Scope, enrolments_in, enrolments_to_plan
-from sync.queries.report_lines import ReportLine, delivered_lines, planned_lines
+from sync.queries.report_lines import ReportLine, delivered_lines, lines_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +229,7 @@ class _Job:
 
     def _keep_plan(self, plan: MeterPlan, now: datetime) -> None:
         if self.request.dry_run:
-            self.lines += planned_lines(plan.meter, list(plan.reports))
+            self.lines += lines_of(plan.meter, plan.moved_units())
         else:
             self.counters["planned_elsewhere"] += store_plan(plan, run=self.run, now=now).refused
         for report in plan.reports:

@@ -137,7 +137,9 @@ def _attach_items(found: dict[int, EnrolmentToPlan], ids: Sequence[int], meter: 
     # A period that closed before this can hold nothing that Stripe would still take.
     recent = BillingPeriod.objects.filter(end__gt=now - OLDEST_EVENT - timedelta(days=1))
     items = (
-        SubscriptionItem.objects.filter(meter=meter, subscription__customer__enrolments__in=ids)
+        # A legacy price may name a meter in its metadata, but Stripe bills no meter events on it.
+        SubscriptionItem.objects.filter(meter=meter, price__meter=meter)
+        .filter(subscription__customer__enrolments__in=ids)
         .filter(subscription__customer__enrolments__meter=meter)
         .annotate(enrolment_id=F("subscription__customer__enrolments__pk"))
         .select_related("subscription")

@@ -5,13 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from sync.domain.quantities import exact_sum
 from sync.models import Meter, SubscriptionItem, UsageReport
-
-if TYPE_CHECKING:
-    from sync.operations.plan_reports import PlannedReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +26,9 @@ class ReportLine:
     end: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class _Moved:
-    """By how much one report moves what Stripe holds."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovedUnits:
+    """By how much one report moves, or would move, what Stripe holds of a customer (by Stripe id)."""
 
     customer: str
     units: Decimal
@@ -49,31 +45,16 @@ def delivered_lines(reports: Sequence[UsageReport]) -> list[ReportLine]:
     for meter, rows in by_meter.items():
         before = _before(rows) if meter.sets_hours else {}
         moved = [
-            _Moved(
-                row.enrolment.customer.stripe_id,
-                row.value - before.get(row.pk, Decimal(0)),
-                row.slice_start,
-                row.slice_end,
+            MovedUnits(
+                customer=row.enrolment.customer.stripe_id,
+                units=row.value - before.get(row.pk, Decimal(0)),
+                start=row.slice_start,
+                end=row.slice_end,
             )
             for row in rows
         ]
-        lines += _lines(meter, moved)
+        lines += lines_of(meter, moved)
     return lines
-
-
-def planned_lines(meter: Meter, planned: "Sequence[PlannedReport]") -> list[ReportLine]:
-    """Return the lines for a plan's reports that would be sent at once."""
-    moved = [
-        _Moved(
-            report.enrolment.customer_id,
-            report.quantity - report.accounted,
-            report.piece.span.start,
-            report.piece.span.end,
-        )
-        for report in planned
-        if report.status == UsageReport.Status.PENDING
-    ]
-    return _lines(meter, moved)
 
 
 def _before(rows: Sequence[UsageReport]) -> Mapping[int, Decimal]:
@@ -98,8 +79,9 @@ def _before(rows: Sequence[UsageReport]) -> Mapping[int, Decimal]:
     }
 
 
-def _lines(meter: Meter, moved: Iterable[_Moved]) -> list[ReportLine]:
-    by_customer: dict[str, list[_Moved]] = defaultdict(list)
+def lines_of(meter: Meter, moved: Iterable[MovedUnits]) -> list[ReportLine]:
+    """Return one line per customer and price on the meter."""
+    by_customer: dict[str, list[MovedUnits]] = defaultdict(list)
     for one in moved:
         by_customer[one.customer].append(one)
     prices = _prices(meter, list(by_customer))

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from sync.domain.timeline import Span
+from sync.management.report_output import line_text
 from sync.models import DeliveryAttempt, Enrolment, Finding, Meter, ReportRun, Subject, UsageReport
 from sync.ports import InvalidInput
 from sync.queries.planning import Scope
@@ -31,7 +32,10 @@ class TestReportUsage:
         assert world.billed(ada) == 10
         assert world.sent() == [("10", int(at("2026-03-10T09:59:59").timestamp()))]
         assert first.run.status == ReportRun.Status.SUCCEEDED
-        assert [str(line.total_usage) for line in first.lines] == ["10.000000"]
+        assert [line_text(line) for line in first.lines] == [
+            f"stripe_customer: {ada.customer}, stripe_price: {tokens.price}, meter: tokens, "
+            "total_usage: 10.000000, from: 2026-03-10T09:00:00Z, to: 2026-03-10T10:00:00Z"
+        ]
         assert second.lines == []
         assert second.run.status == ReportRun.Status.SUCCEEDED
 

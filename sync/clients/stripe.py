@@ -1,0 +1,225 @@
+"""Stripe through its SDK: one gateway serves all threads."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import stripe
+
+from sync.clients.stripe_calls import Body, StripeCalls
+from sync.clients.stripe_errors import Peer
+from sync.clients.stripe_parsing import parse_customer, parse_meter, parse_price, parse_subscription
+from sync.ports import (
+    Account,
+    MeterEvent,
+    StripeCustomer,
+    StripeMeter,
+    StripePrice,
+    StripeSubscription,
+)
+
+API_VERSION = "2026-10-28.endive"
+"""What this module was written against; every request says so, whatever the account's default is."""
+CONNECT_SECONDS, READ_SECONDS = 3.05, 10.0
+OVER_STATUSES = frozenset({"canceled", "incomplete_expired"})
+
+
+class StripeGateway:
+    """Implements `ports.BillingGateway`. Raises `SyncError`s only."""
+
+    call_timeout_seconds = 15.0
+    """Connect plus read timeout, rounded up. An answer that keeps dripping could outlast it."""
+
+    def __init__(
+        self,
+        *,
+        key: str,
+        base: str,
+        livemode: bool,
+        retry_pause_seconds: float = 0.5,
+        timeout: tuple[float, float] = (CONNECT_SECONDS, READ_SECONDS),
+    ) -> None:
+        """Open no connection yet."""
+        stripe.enable_telemetry = False
+        self._livemode = livemode
+        peer = Peer(base=base, key_tail=f"…{key[-4:]}")
+        self._calls = StripeCalls(peer=peer, retry_pause_seconds=retry_pause_seconds)
+        self._api = stripe.StripeClient(
+            key,
+            stripe_version=API_VERSION,
+            base_addresses={"api": base},
+            # Each attempt at delivery is a row of the ledger, so the SDK must not repeat by itself.
+            max_network_retries=0,
+            http_client=stripe.RequestsClient(timeout=timeout),
+        ).v1
+
+    def send_meter_event(self, event: MeterEvent) -> str:
+        """Send one event, once, and return Stripe's request id."""
+        return self._calls.event(
+            lambda: self._api.billing.meter_events.create(
+                {
+                    "event_name": event.event_name,
+                    "payload": {event.customer_key: event.customer_id, event.value_key: event.value},
+                    "identifier": event.identifier,
+                    "timestamp": int(event.timestamp.timestamp()),
+                },
+                {"idempotency_key": event.idempotency_key},
+            ),
+            identifier=event.identifier,
+        )
+
+    # --- reads
+
+    def account(self) -> Account:
+        """Return the account of the key; the mode is the key's own, the account object names none."""
+        account_id = self._calls.read(self._api.accounts.retrieve_current, lambda body: str(body["id"]))
+        return Account(id=account_id, livemode=self._livemode)
+
+    def meters(self) -> Iterator[list[StripeMeter]]:
+        """Yield every meter, a page at a time."""
+        return self._calls.pages(self._api.billing.meters.list, parse_meter)
+
+    def prices(self) -> Iterator[list[StripePrice]]:
+        """Yield every price, archived ones too, with product name and tiers."""
+        asked = {"expand": ["data.product", "data.tiers"]}
+        return self._calls.pages(self._api.prices.list, parse_price, asked)
+
+    def customers(self) -> Iterator[list[StripeCustomer]]:
+        """Yield every customer; Stripe leaves those on a test clock out of this list."""
+        return self._calls.pages(self._api.customers.list, parse_customer)
+
+    def subscriptions(self) -> Iterator[list[StripeSubscription]]:
+        """Yield subscriptions of every status; Stripe leaves those on a test clock out of this list."""
+        return self._subscription_pages({"status": "all"})
+
+    def meter(self, stripe_id: str) -> StripeMeter:
+        """Return one meter."""
+        return self._calls.read_living(lambda: self._api.billing.meters.retrieve(stripe_id), parse_meter)
+
+    def customer(self, stripe_id: str) -> StripeCustomer:
+        """Return one customer."""
+        return self._calls.read_living(lambda: self._api.customers.retrieve(stripe_id), parse_customer)
+
+    def price(self, stripe_id: str) -> StripePrice:
+        """Return one price with product name and tiers."""
+        return self._calls.read_living(
+            lambda: self._api.prices.retrieve(stripe_id, {"expand": ["product", "tiers"]}), parse_price
+        )
+
+    def subscription(self, stripe_id: str) -> StripeSubscription:
+        """Return one subscription with all its items."""
+        return self._with_items(
+            self._calls.read_living(lambda: self._api.subscriptions.retrieve(stripe_id), dict)
+        )
+
+    # --- set-up: find, else create
+
+    def create_meter(
+        self, *, display_name: str, event_name: str, window: str, idempotency_key: str
+    ) -> StripeMeter:
+        """Create a `sum` meter with Stripe's default payload keys."""
+        params: Any = {
+            "display_name": display_name,
+            "event_name": event_name,
+            "default_aggregation": {"formula": "sum"},
+        } | ({"event_time_window": window} if window else {})
+        create, options = self._api.billing.meters.create, _under(idempotency_key)
+        return self._calls.write(lambda: create(params, options), parse_meter)
+
+    def find_product(self, *, set_up_key: str) -> str:
+        """Return the oldest active product with this mark; it lists, because the search API lags."""
+        listed = self._calls.pages(self._api.products.list, dict, {"active": True})
+        marked = [
+            str(body["id"])
+            for page in listed
+            for body in page
+            if (body.get("metadata") or {}).get("billing_console") == set_up_key
+        ]
+        return marked[-1] if marked else ""
+
+    def create_product(self, *, name: str, set_up_key: str, idempotency_key: str) -> str:
+        """Create a product that `find_product` finds again."""
+        params: Any = {"name": name, "metadata": {"billing_console": set_up_key}}
+        create, options = self._api.products.create, _under(idempotency_key)
+        return self._calls.write(lambda: create(params, options), lambda body: str(body["id"]))
+
+    def find_price(self, *, lookup_key: str) -> StripePrice | None:
+        """Return the active price with this lookup key; Stripe keeps a lookup key unique."""
+        asked = {"lookup_keys": [lookup_key], "active": True, "expand": ["data.product"]}
+        pages = self._calls.pages(self._api.prices.list, parse_price, asked)
+        return next((price for page in pages for price in page if price.lookup_key == lookup_key), None)
+
+    def create_price(
+        self,
+        *,
+        product_id: str,
+        meter_id: str,
+        currency: str,
+        unit_amount_decimal: Decimal,
+        interval: str,
+        lookup_key: str,
+        idempotency_key: str,
+    ) -> StripePrice:
+        """Create a metered per-unit price."""
+        params: Any = {
+            "product": product_id,
+            "currency": currency,
+            "unit_amount_decimal": format(unit_amount_decimal, "f"),
+            "recurring": {"interval": interval, "usage_type": "metered", "meter": meter_id},
+            "lookup_key": lookup_key,
+        }
+        create, options = self._api.prices.create, _under(idempotency_key)
+        return self._calls.write(lambda: create(params, options), parse_price)
+
+    def find_customer(self, *, external_key: str) -> StripeCustomer | None:
+        """Return the oldest customer of this key; lists come newest first, so the last one found."""
+        found = None
+        for page in self.customers():
+            found = next((known for known in reversed(page) if known.external_key == external_key), found)
+        return found
+
+    def create_customer(
+        self, *, name: str, email: str, external_key: str, idempotency_key: str
+    ) -> StripeCustomer:
+        """Create a customer; without an e-mail address none is sent."""
+        params: Any = {"name": name, "metadata": {"external_key": external_key}}
+        if email:
+            params["email"] = email
+        create, options = self._api.customers.create, _under(idempotency_key)
+        return self._calls.write(lambda: create(params, options), parse_customer)
+
+    def find_subscription(self, *, customer_id: str, price_id: str) -> StripeSubscription | None:
+        """Return the customer's living subscription with an item of this price."""
+        for page in self._subscription_pages({"status": "all", "customer": customer_id}):
+            for found in page:
+                if found.status not in OVER_STATUSES and any(
+                    item.price_id == price_id for item in found.items
+                ):
+                    return found
+        return None
+
+    def create_subscription(
+        self, *, customer_id: str, price_id: str, idempotency_key: str
+    ) -> StripeSubscription:
+        """Create a subscription with one metered item, which takes no quantity."""
+        params: Any = {"customer": customer_id, "items": [{"price": price_id}]}
+        create, options = self._api.subscriptions.create, _under(idempotency_key)
+        return self._with_items(self._calls.write(lambda: create(params, options), dict))
+
+    def _subscription_pages(self, asked: Mapping[str, Any]) -> Iterator[list[StripeSubscription]]:
+        for page in self._calls.pages(self._api.subscriptions.list, dict, asked):
+            yield [self._with_items(body) for body in page]
+
+    def _with_items(self, body: Body) -> StripeSubscription:
+        """Complete the embedded items, which are one page only, by listing them all where there are more."""
+        embedded = body.get("items") or {}
+        items: Sequence[Body] = embedded.get("data") or []
+        if embedded.get("has_more", True):
+            asked = {"subscription": body["id"]}
+            listed = self._calls.pages(self._api.subscription_items.list, dict, asked)
+            items = [item for page in listed for item in page]
+        return self._calls.read_answer(body, lambda whole: parse_subscription(whole, items=items))
+
+
+def _under(idempotency_key: str) -> stripe.RequestOptions:
+    return {"idempotency_key": idempotency_key}

@@ -1,0 +1,136 @@
+"""Stripe's JSON as the console's plain data. Absent keys are empty; ids stand where objects could."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from sync.ports import StripeCustomer, StripeItem, StripeMeter, StripePrice, StripeSubscription
+
+Body = Mapping[str, Any]
+
+
+def parse_meter(body: Body) -> StripeMeter:
+    """Return a billing meter; payload keys default to Stripe's own defaults."""
+    return StripeMeter(
+        id=body["id"],
+        event_name=_text(body, "event_name"),
+        display_name=_text(body, "display_name"),
+        formula=_text(_part(body, "default_aggregation"), "formula"),
+        event_time_window=_text(body, "event_time_window"),
+        customer_key=_text(_part(body, "customer_mapping"), "event_payload_key") or "stripe_customer_id",
+        value_key=_text(_part(body, "value_settings"), "event_payload_key") or "value",
+        active=body.get("status", "active") == "active",
+    )
+
+
+def parse_price(body: Body) -> StripePrice:
+    """Return a price. Amounts stay exact: `Decimal` here, strings inside tiers."""
+    recurring = _part(body, "recurring")
+    return StripePrice(
+        id=body["id"],
+        active=bool(body.get("active", True)),
+        lookup_key=_text(body, "lookup_key"),
+        product_id=_id(body.get("product")),
+        product_name=_text(_part(body, "product"), "name"),
+        meter=_id(recurring.get("meter")),
+        usage_type=_text(recurring, "usage_type"),
+        currency=_text(body, "currency"),
+        unit_amount_decimal=_unit_amount(body),
+        billing_scheme=_text(body, "billing_scheme"),
+        tiers_mode=_text(body, "tiers_mode"),
+        tiers=[_tier(tier) for tier in body.get("tiers") or []],
+        transform_quantity=dict(_part(body, "transform_quantity")),
+        interval=_text(recurring, "interval"),
+        interval_count=int(recurring.get("interval_count") or 1),
+    )
+
+
+def parse_customer(body: Body) -> StripeCustomer:
+    """Return a customer."""
+    return StripeCustomer(
+        id=body["id"],
+        name=_text(body, "name"),
+        email=_text(body, "email"),
+        external_key=_text(_part(body, "metadata"), "external_key").strip(),
+    )
+
+
+def parse_subscription(body: Body, *, items: Sequence[Body]) -> StripeSubscription:
+    """Return a subscription with the items given, which need not be the embedded ones."""
+    created_at = _instant(body.get("created")) or datetime.fromtimestamp(0, UTC)
+    return StripeSubscription(
+        id=body["id"],
+        customer_id=_id(body.get("customer")),
+        status=_text(body, "status"),
+        # Before 2025-06-30.basil there was no such field, and every subscription was classic.
+        billing_mode=_text(_part(body, "billing_mode"), "type") or "classic",
+        created_at=created_at,
+        start_date=_instant(body.get("start_date")) or created_at,
+        trial_start=_instant(body.get("trial_start")),
+        trial_end=_instant(body.get("trial_end")),
+        cancel_at=_instant(body.get("cancel_at")),
+        ended_at=_instant(body.get("ended_at")),
+        items=[_item(item, subscription=body, fallback=created_at) for item in items],
+    )
+
+
+def _item(body: Body, *, subscription: Body, fallback: datetime) -> StripeItem:
+    price = body.get("price")
+    recurring = _part(_part(body, "price"), "recurring")
+    # Periods live on the item since 2025-03-31.basil; an older peer has them on the subscription.
+    # With neither, start and end are the same instant, which is no period.
+    start = _instant(_first(body, subscription, "current_period_start")) or fallback
+    return StripeItem(
+        id=body["id"],
+        price_id=_id(price),
+        price_usage_type=_text(recurring, "usage_type"),
+        meter=_id(recurring.get("meter")),
+        om_meter=_text(_part(body, "metadata"), "om_meter_id").strip(),
+        created_at=_instant(body.get("created")) or fallback,
+        period_start=start,
+        period_end=_instant(_first(body, subscription, "current_period_end")) or start,
+    )
+
+
+def _first(item: Body, subscription: Body, name: str) -> object:
+    return item.get(name) or subscription.get(name)
+
+
+def _tier(tier: Body) -> dict[str, Any]:
+    """Return a tier with plain digits: the SDK's own strings may have an exponent."""
+    return {
+        name: format(Decimal(value), "f") if name.endswith("_decimal") and value is not None else value
+        for name, value in tier.items()
+    }
+
+
+def _unit_amount(body: Body) -> Decimal | None:
+    raw = body.get("unit_amount_decimal")
+    if raw is None:
+        raw = body.get("unit_amount")
+    try:
+        return None if raw is None else Decimal(str(raw))
+    except InvalidOperation:
+        return None
+
+
+def _instant(raw: object) -> datetime | None:
+    return datetime.fromtimestamp(int(raw), UTC) if isinstance(raw, int | float) else None
+
+
+def _text(body: Body, name: str) -> str:
+    value = body.get(name)
+    return "" if value is None else str(value)
+
+
+def _part(body: Body, name: str) -> Body:
+    value = body.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _id(value: object) -> str:
+    """Return the id of an object that may or may not be expanded."""
+    if isinstance(value, Mapping):
+        value = value.get("id")
+    return "" if value is None else str(value)

@@ -1,0 +1,90 @@
+"""manage.py set_up_stripe: the example's `npm run setup`."""
+
+import argparse
+import json
+from dataclasses import asdict, fields
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from sync.management.base import SyncCommand
+from sync.operations.set_up_stripe import SetUpOptions, SetUpResult, set_up_stripe
+from sync.wiring import connect
+
+DEFAULT = SetUpOptions()
+
+
+class Command(SyncCommand):
+    """Creates, or finds, a Stripe meter, product, price, customer and subscription."""
+
+    help = "Create a Stripe meter, product, metered price, customer and subscription, or find them again."
+    interrupted = "Interrupted. Run set_up_stripe again: it finds what was created and completes it."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take an option for everything that the example fixes."""
+        text = (
+            ("event-name", "name of the meter's events; everything set up for it is found by it"),
+            ("meter-name", "the Stripe meter's display name"),
+            ("openmeter-meter", "slug of the OpenMeter meter (default: the one called like the event name)"),
+            ("product-name", "the product's name"),
+            ("currency", "the price's currency, three lower-case letters"),
+            ("lookup-key", "finds the price again (default: made of the event name)"),
+            ("customer-name", "the customer's name"),
+            ("customer-email", "the customer's e-mail address"),
+            ("external-key", "the customer's subject in OpenMeter, kept in metadata.external_key"),
+            ("confirm-live", "in live mode: the id of the account, to show that you mean it"),
+        )
+        for option, meaning in text:
+            parser.add_argument(
+                f"--{option}", default=getattr(DEFAULT, option.replace("-", "_")), help=meaning
+            )
+        parser.add_argument(
+            "--window", choices=["none", "hour"], default=DEFAULT.window, help="the meter's event time window"
+        )
+        parser.add_argument(
+            "--interval",
+            choices=["day", "week", "month", "year"],
+            default=DEFAULT.interval,
+            help="billed every …",
+        )
+        parser.add_argument(
+            "--unit-amount",
+            type=_decimal,
+            default=DEFAULT.unit_amount,
+            help="in cents: 1 is $0.01, 0.5 half a cent",
+        )
+        parser.add_argument("--meter-only", action="store_true", help="for those who already have products")
+        parser.add_argument(
+            "--format", choices=["text", "json"], default="text", help="how to print the result"
+        )
+
+    def run(self, **options: Any) -> None:
+        """Set up and print a link to each object."""
+        connections = connect()
+        asked = SetUpOptions(**{field.name: options[field.name] for field in fields(SetUpOptions)})
+        result = set_up_stripe(
+            stripe=connections.stripe, openmeter=connections.openmeter, options=asked, now=self.now()
+        )
+        if options["format"] == "json":
+            self.stdout.write(json.dumps(asdict(result)))
+        else:
+            self._print(result, event_name=asked.event_name)
+
+    def _print(self, result: SetUpResult, *, event_name: str) -> None:
+        for one in result.objects:
+            self.stdout.write(f"Stripe {one.kind} {'created' if one.created else 'found'}: {one.url}")
+        if result.openmeter_slug:
+            self.stdout.write(
+                f"Usage of OpenMeter meter {result.openmeter_slug} is reported as {event_name}."
+            )
+        else:
+            self.stdout.write(f"Nothing measures this meter yet. {result.note}")
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation as error:
+        message = f"{text!r} is no number"
+        raise argparse.ArgumentTypeError(message) from error

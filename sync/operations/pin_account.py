@@ -1,0 +1,29 @@
+"""One database belongs to one Stripe account and mode."""
+
+from datetime import datetime
+
+from sync.models import StripeAccount
+from sync.ports import Account, Misconfigured
+
+
+def pin_account(account: Account, *, now: datetime) -> None:
+    """This database belongs to `account`; raise `Misconfigured` if it belongs to another one.
+
+    To be called before anything else is written. Safe to call any number of times: the first call pins,
+    and of two first calls at once the database's unique constraint lets one win.
+    """
+    pinned, _ = StripeAccount.objects.get_or_create(
+        defaults={"stripe_id": account.id, "livemode": account.livemode, "pinned_at": now},
+        singleton=True,
+    )
+    if (pinned.stripe_id, pinned.livemode) != (account.id, account.livemode):
+        message = (
+            f"This database belongs to Stripe account {_named(pinned.stripe_id, livemode=pinned.livemode)}, "
+            f"but STRIPE_KEY is of {_named(account.id, livemode=account.livemode)}; "
+            "use that account's key, or another database (DATABASE_URL)."
+        )
+        raise Misconfigured(message)
+
+
+def _named(account_id: str, *, livemode: bool) -> str:
+    return f"{account_id} ({'live' if livemode else 'test'} mode)"

@@ -1,0 +1,252 @@
+"""Every admin page opens, for staff only, and asks the database as often for many rows as for few."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from sync.admin.read_only import units
+from sync.models import (
+    BillingPeriod,
+    Customer,
+    DeliveryAttempt,
+    Enrolment,
+    Finding,
+    Meter,
+    Price,
+    ReportRun,
+    StripeAccount,
+    Subject,
+    Subscription,
+    SubscriptionItem,
+    UsageReport,
+)
+
+NOW = datetime(2026, 3, 10, 9, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+OURS = [model for model in admin.site._registry if model.__module__.startswith("sync.")]
+
+
+def url_of(model, page, *args: int):
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+def fill(first, last):
+    """Add one of everything for each number."""
+    StripeAccount.objects.get_or_create(
+        defaults={"livemode": False, "pinned_at": NOW}, stripe_id="acct_northwind"
+    )
+    run = ReportRun.objects.create(
+        trigger="command",
+        status="succeeded",
+        counters={"delivered": 2, "held": 0},
+        queued_at=NOW,
+        started_at=NOW,
+        finished_at=NOW,
+    )
+    for number in range(first, last):
+        fill_one(number, run)
+
+
+def fill_one(number, run):
+    customer = Customer.objects.create(
+        stripe_id=f"cus_{number}", name=f"Customer {number}", external_key=f"key-{number}", fetched_at=NOW
+    )
+    Subject.objects.create(key=f"key-{number}", customer=customer)
+    meter = Meter.objects.create(
+        stripe_id=f"mtr_{number}", event_name=f"event_{number}", formula="sum", fetched_at=NOW
+    )
+    price = Price.objects.create(
+        stripe_id=f"price_{number}",
+        product_name="AI Tokens",
+        meter=meter,
+        usage_type="metered",
+        currency="usd",
+        unit_amount_decimal=Decimal("0.002"),
+        billing_scheme="per_unit",
+        fetched_at=NOW,
+    )
+    subscription = Subscription.objects.create(
+        stripe_id=f"sub_{number}",
+        customer=customer,
+        status="active",
+        created_at=NOW,
+        start_date=NOW,
+        fetched_at=NOW,
+    )
+    item = SubscriptionItem.objects.create(
+        stripe_id=f"si_{number}",
+        subscription=subscription,
+        price=price,
+        meter=meter,
+        created_at=NOW,
+        fetched_at=NOW,
+    )
+    BillingPeriod.objects.create(item=item, start=NOW, end=NOW + 700 * HOUR, closes_at=NOW + 701 * HOUR)
+    enrolment = Enrolment.objects.create(customer=customer, meter=meter)
+    report = UsageReport.objects.create(
+        enrolment=enrolment,
+        slice_start=NOW,
+        slice_end=NOW + HOUR,
+        revision=1,
+        measured=Decimal("1234.5"),
+        quantity=Decimal("1234.5"),
+        value=Decimal("1234.5"),
+        event_at=NOW + HOUR - timedelta(seconds=1),
+        closes_at=NOW + 701 * HOUR,
+        identifier=f"report-{number}",
+        run=run,
+        created_at=NOW,
+    )
+    DeliveryAttempt.objects.create(
+        report=report, run=run, number=1, outcome="TemporaryFailure", http_status=429, attempted_at=NOW
+    )
+    Finding.objects.create(
+        kind=Finding.Kind.REJECTED,
+        fingerprint=f"report:{number}",
+        message="Stripe refused it.",
+        customer=customer,
+        meter=meter,
+        item=item,
+        found_at=NOW,
+        seen_at=NOW,
+    )
+
+
+@pytest.fixture
+def staff(db, client, settings):
+    """Return the browser of a superuser."""
+    settings.SECURE_SSL_REDIRECT = False
+    client.force_login(get_user_model().objects.create_superuser("ada", "ada@example.com", "a password"))
+    return client
+
+
+def queries_for(client, url):
+    with CaptureQueriesContext(connection) as queries:
+        answer = client.get(url)
+    assert answer.status_code == 200
+    return len(queries)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("model", OURS)
+class TestPages:
+    def test_a_list_takes_as_many_queries_for_many_rows_as_for_few(self, staff, model):
+        fill(0, 2)
+        url = url_of(model, "changelist")
+        queries_for(staff, url)  # what is cached once per process
+        few = queries_for(staff, url)
+        fill(2, 20)
+        assert queries_for(staff, url) == few
+
+    def test_a_list_can_be_searched(self, staff, model):
+        fill(0, 2)
+        assert staff.get(url_of(model, "changelist"), {"q": "1"}).status_code == 200
+
+    def test_a_row_opens_and_takes_as_many_queries_among_many_as_among_few(self, staff, model):
+        fill(0, 2)
+        url = url_of(model, "change", model.objects.first().pk)
+        queries_for(staff, url)
+        few = queries_for(staff, url)
+        fill(2, 20)
+        assert queries_for(staff, url) == few
+
+    def test_nobody_looks_without_logging_in(self, client, settings, model):
+        settings.SECURE_SSL_REDIRECT = False
+        fill(0, 1)
+        for url in (url_of(model, "changelist"), url_of(model, "change", model.objects.first().pk)):
+            answer = client.get(url)
+            assert answer.status_code == 302
+            assert answer["Location"].startswith(reverse("admin:login"))
+
+    def test_who_is_not_staff_sees_nothing(self, client, settings, model):
+        settings.SECURE_SSL_REDIRECT = False
+        client.force_login(get_user_model().objects.create_user("eve", "eve@example.com", "a password"))
+        assert client.get(url_of(model, "changelist")).status_code == 302
+
+
+@pytest.mark.django_db
+class TestMeterPage:
+    FIELDS = {
+        "openmeter_slug": "tokens_total",
+        "filters": '{"model": ["gpt-5"]}',
+        "scale": "0.001",
+        "decimals": "3",
+        "settle_seconds": "300",
+        "max_units_per_slice": "1000000",
+    }
+
+    @pytest.fixture
+    def meter(self):
+        return Meter.objects.create(
+            stripe_id="mtr_1",
+            event_name="ai_tokens",
+            formula="sum",
+            openmeter_slug="other",
+            openmeter_id="01H",
+            aggregation="COUNT",
+            fetched_at=NOW,
+        )
+
+    def save(self, staff, meter, **changes: Any):
+        return staff.post(url_of(Meter, "change", meter.pk), self.FIELDS | changes)
+
+    def test_saves_what_is_the_consoles_own(self, staff, meter):
+        assert self.save(staff, meter).status_code == 302
+        meter.refresh_from_db()
+        assert meter.filters == {"model": ["gpt-5"]}
+        assert (meter.scale, meter.decimals, meter.settle_seconds) == (Decimal("0.001"), 3, 300)
+        assert meter.max_units_per_slice == 1_000_000
+
+    def test_a_new_slug_waits_to_be_tied_by_the_next_sync(self, staff, meter):
+        self.save(staff, meter)
+        meter.refresh_from_db()
+        assert (meter.openmeter_slug, meter.openmeter_id, meter.aggregation) == ("tokens_total", "", "")
+
+    def test_the_same_slug_stays_tied(self, staff, meter):
+        self.save(staff, meter, openmeter_slug="other")
+        meter.refresh_from_db()
+        assert (meter.openmeter_id, meter.aggregation) == ("01H", "COUNT")
+
+    def test_leaves_stripes_side_alone(self, staff, meter):
+        self.save(staff, meter, event_name="mine", formula="count", active="")
+        meter.refresh_from_db()
+        assert (meter.event_name, meter.formula, meter.active) == ("ai_tokens", "sum", True)
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [("scale", "0"), ("scale", "-1"), ("filters", '{"model": "gpt-5"}'), ("filters", "[1]")],
+    )
+    def test_refuses_what_cannot_be_measured(self, staff, meter, field, value):
+        answer = self.save(staff, meter, **{field: value})
+        assert answer.status_code == 200
+        assert field in answer.context["adminform"].form.errors
+
+    def test_the_definition_is_frozen_once_something_was_reported(self, staff):
+        fill(0, 1)
+        meter = Meter.objects.get()
+        assert self.save(staff, meter).status_code == 302
+        meter.refresh_from_db()
+        assert (meter.openmeter_slug, meter.filters, meter.scale, meter.decimals) == ("", {}, 1, 6)
+        assert (meter.settle_seconds, meter.max_units_per_slice) == (300, 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "text"),
+    [
+        (Decimal("1234567.500000"), "1,234,567.5"),
+        (Decimal("-0.25"), "-0.25"),
+        (Decimal(0), "0"),
+        (Decimal("1E+3"), "1,000"),
+        (Decimal("0.000000000001"), "0.000000000001"),
+        (None, "–"),
+    ],
+)
+def test_units_are_written_for_people(quantity, text):
+    assert units(quantity) == text
