@@ -12,9 +12,6 @@ from typing import Literal, Protocol
 WindowSize = Literal["MINUTE", "HOUR"]
 
 
-# --- errors ------------------------------------------------------------------------------------------------
-
-
 class SyncError(Exception):
     """Something expected went wrong; `str()` is one clear sentence for an operator, without any key."""
 
@@ -25,7 +22,7 @@ class SyncError(Exception):
     def __init__(
         self, message: str, *, http_status: int | None = None, code: str = "", request_id: str = ""
     ) -> None:
-        """Keep what an operator and a log line need to know."""
+        """Keep what operators and logs need to know."""
         super().__init__(message)
         self.http_status = http_status
         self.code = code
@@ -77,9 +74,6 @@ class NotFound(SyncError):
     """The object asked for does not exist there."""
 
 
-# --- OpenMeter ---------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceMeter:
     """A live OpenMeter meter. `aggregation` is upper case (`SUM`, `COUNT`, …)."""
@@ -119,13 +113,7 @@ class UsageSource(Protocol):
         subjects: Sequence[str] | None = None,
         group_by: Sequence[str] = (),
     ) -> list[UsageRow]:
-        """Return usage per subject (and group) in `[start, end)`, per window or, with None, in one row.
-
-        No row means zero. With `subjects` None every subject is answered.
-        """
-
-
-# --- Stripe ------------------------------------------------------------------------------------------------
+        """Return usage per subject (and group), by windows or in one row; None asks for every subject."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

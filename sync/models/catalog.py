@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models import Q
 
+from sync.domain.meters import why_unlinked, why_unsupported
 from sync.models.fields import QuantityField
 
 
@@ -30,6 +31,8 @@ class Meter(models.Model):
     """How long after its end a slice may still receive usage in OpenMeter before it is reported."""
     max_units_per_slice = QuantityField(null=True, blank=True)
 
+    conflict = models.TextField(blank=True)
+    """Why the last sync found it to be another meter than the one reported so far; empty if it is not."""
     paused_at = models.DateTimeField(null=True, blank=True)
     pause_reason = models.TextField(blank=True)
     paused_by_stripe = models.BooleanField(default=False)
@@ -51,6 +54,24 @@ class Meter(models.Model):
     def sets_hours(self) -> bool:
         """Whether one value stands for a whole UTC hour (the *set* style) rather than adding up (*delta*)."""
         return self.event_time_window == "hour"
+
+    @property
+    def unsupported(self) -> str:
+        """Return why it cannot be reported as it is and what to do, or ""."""
+        return why_unsupported(
+            name=self.event_name or self.stripe_id,
+            formula=self.formula,
+            event_time_window=self.event_time_window,
+            aggregation=self.aggregation,
+            active=self.active,
+            deleted=self.deleted_at is not None,
+            conflict=self.conflict,
+        )
+
+    @property
+    def obstacle(self) -> str:
+        """Return why it is not reported and what to do, or "": unsupported, or not tied to OpenMeter."""
+        return self.unsupported or why_unlinked(name=self.event_name, slug=self.openmeter_slug)
 
     @property
     def slug(self) -> str:

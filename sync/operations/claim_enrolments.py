@@ -98,7 +98,7 @@ def release_enrolments(lease: Lease, enrolments: Iterable[int]) -> None:
 
 
 def _unpaused(scope: Scope) -> QuerySet[Enrolment]:
-    return enrolments_in(scope).filter(paused_at=None, meter__paused_at=None)
+    return enrolments_in(scope).filter(paused_at=None, meter__paused_at=None, meter__conflict="")
 
 
 def _is_free() -> Q:

@@ -1,27 +1,17 @@
 """Find what keeps usage of living subscriptions from being billed right."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from django.db.models import Count, Exists, F, OuterRef, QuerySet
 
 from sync.models import Customer, Finding, Meter, Price, Subject, SubscriptionItem
 from sync.operations.link_meters import MeterProblem
 from sync.operations.record_findings import FoundIssue
-from sync.operations.register_meter import ADDITIVE
 
 Kind = Finding.Kind
 OVER = ("canceled", "incomplete", "incomplete_expired")
 """Subscriptions that will not be billed for anything new."""
 CHUNK = 500
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeterFacts:
-    """What a sync learned about meters beside the tables. `linked` is None where OpenMeter was silent."""
-
-    redefined: Mapping[str, str]
-    linked: Mapping[int, MeterProblem] | None
 
 
 def find_item_obstacles() -> Iterator[FoundIssue]:
@@ -51,14 +41,16 @@ def find_item_obstacles() -> Iterator[FoundIssue]:
     yield from _billed_twice()
 
 
-def find_meter_obstacles(facts: MeterFacts) -> Iterator[FoundIssue]:
+def find_meter_obstacles(unlinked: Mapping[int, MeterProblem]) -> Iterator[FoundIssue]:
     """Yield meters of living items that cannot be reported, with what to do."""
-    used = Meter.objects.filter(Exists(living_items().filter(meter=OuterRef("pk"))))
-    for meter in used:
-        for problem in _meter_problems(meter, facts):
-            yield FoundIssue(
-                kind=problem.kind, fingerprint=meter.stripe_id, message=problem.sentence, meter_id=meter.pk
-            )
+    for meter in Meter.objects.filter(Exists(living_items().filter(meter=OuterRef("pk")))):
+        problem = unlinked.get(meter.pk)
+        sentences = {Kind.METER_UNSUPPORTED: meter.unsupported}
+        if problem and problem.kind is Kind.METER_WITHOUT_SLUG:
+            sentences[problem.kind] = problem.sentence
+        for kind, sentence in sentences.items():
+            if sentence:
+                yield FoundIssue(kind=kind, fingerprint=meter.stripe_id, message=sentence, meter_id=meter.pk)
 
 
 def find_silent_customers() -> Iterator[FoundIssue]:
@@ -114,36 +106,3 @@ def _billed_twice() -> Iterator[FoundIssue]:
             customer_id=row["subscription__customer_id"],
             meter_id=row["meter_id"],
         )
-
-
-def _meter_problems(meter: Meter, facts: MeterFacts) -> Iterator[MeterProblem]:
-    """Yield at most one problem of each kind: the first that stands in the way."""
-    sentence = _unsupported(meter, facts)
-    if sentence:
-        yield MeterProblem(Kind.METER_UNSUPPORTED, sentence)
-    problem = (facts.linked or {}).get(meter.pk)
-    if problem and not (sentence and problem.kind is Kind.METER_UNSUPPORTED):
-        yield problem
-
-
-def _unsupported(meter: Meter, facts: MeterFacts) -> str:
-    name = f"Meter {meter.event_name or meter.stripe_id}"
-    replace = "make a new meter with manage.py set_up_stripe --meter-only and move the prices to it"
-    if meter.deleted_at:
-        return f"{name} is gone from Stripe, but living items use it; {replace}."
-    if meter.stripe_id in facts.redefined:
-        changed = facts.redefined[meter.stripe_id]
-        return f"{name} is not what it was in Stripe ({changed}); its old definition is kept: {replace}."
-    if not meter.active:
-        return f"{name} is inactive in Stripe, which refuses its events; reactivate it in the dashboard."
-    if meter.formula != "sum":
-        return f"{name} counts by '{meter.formula}' in Stripe, and only 'sum' can be reported; {replace}."
-    if meter.event_time_window not in {"", "hour"}:
-        window = meter.event_time_window
-        return f"{name} has the window '{window}', and only none or 'hour' can be reported; {replace}."
-    if meter.aggregation and meter.aggregation not in ADDITIVE:
-        return (
-            f"{name} is measured by {meter.aggregation} in OpenMeter, whose windows do not add up; "
-            "tie it to a SUM or COUNT meter."
-        )
-    return ""

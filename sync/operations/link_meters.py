@@ -1,11 +1,14 @@
 """Tie Stripe's meters to OpenMeter's, and learn under which subjects usage arrives."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sync.domain.meters import REPLACE
 from sync.models import Finding, Meter, Subject
 from sync.ports import SourceMeter, UsageSource
+
+Kind = Finding.Kind
 
 LOOKBACK = timedelta(days=35)
 """Stripe takes no usage that is older, so a subject last seen before has nothing left to report."""
@@ -20,11 +23,11 @@ class MeterProblem:
     sentence: str
 
 
-def link_meters(sources: Iterable[SourceMeter], *, now: datetime) -> dict[int, MeterProblem]:
+def link_meters(sources: Iterable[SourceMeter]) -> dict[int, MeterProblem]:
     """Every meter that can be is tied to its OpenMeter meter; return local id → what is wrong.
 
     A meter without a slug is tied to the OpenMeter meter called like its event name, if there is one.
-    A tie holds by OpenMeter's id: a slug that now names another meter pauses ours. Safe to repeat.
+    A tie holds by OpenMeter's id: a slug that now names another meter is a problem. Safe to repeat.
     """
     by_slug = {source.slug: source for source in sources}
     problems: dict[int, MeterProblem] = {}
@@ -39,14 +42,29 @@ def link_meters(sources: Iterable[SourceMeter], *, now: datetime) -> dict[int, M
             linked.append(meter)
         elif meter.openmeter_id != source.id:
             problems[meter.pk] = _renamed(meter)
-            Meter.objects.filter(pk=meter.pk, paused_at=None).update(
-                paused_at=now, pause_reason=problems[meter.pk].sentence
-            )
         elif unknown := sorted(set(meter.filters) - set(source.group_by)):
             problems[meter.pk] = _unknown_filters(meter, unknown)
     columns = ["openmeter_slug", "openmeter_id", "aggregation"]
     Meter.objects.filter(openmeter_id="").bulk_update(linked, columns)
     return problems
+
+
+def mark_conflicts(*, redefined: Mapping[str, str], linked: Mapping[int, MeterProblem] | None) -> None:
+    """Every meter that is not what it was is stopped with a sentence, and goes on once it is again.
+
+    `redefined` holds what changed in Stripe by Stripe id; `linked` is what OpenMeter showed, None where it
+    was silent: then what was wrong stays wrong.
+    """
+    for meter in Meter.objects.all():
+        problem = linked.get(meter.pk) if linked is not None else None
+        if meter.stripe_id in redefined:
+            conflict = _redefined(meter, redefined[meter.stripe_id])
+        elif linked is None:
+            continue
+        else:
+            conflict = problem.sentence if problem and problem.kind is Kind.METER_UNSUPPORTED else ""
+        if conflict != meter.conflict:
+            Meter.objects.filter(pk=meter.pk).update(conflict=conflict)
 
 
 def mark_seen_subjects(openmeter: UsageSource, *, slugs: Iterable[str], now: datetime) -> None:
@@ -68,15 +86,22 @@ def _without_source(meter: Meter) -> MeterProblem:
             f"OpenMeter has no meter {meter.slug} for the Stripe meter {meter.event_name}; "
             "create one, or enter the right OpenMeter slug on the meter's page."
         )
-    return MeterProblem(Finding.Kind.METER_WITHOUT_SLUG, sentence)
+    return MeterProblem(Kind.METER_WITHOUT_SLUG, sentence)
+
+
+def _redefined(meter: Meter, changed: str) -> str:
+    return (
+        f"Meter {meter.event_name} is not what it was in Stripe ({changed}); its old definition is kept and "
+        f"nothing of it is reported: {REPLACE}."
+    )
 
 
 def _renamed(meter: Meter) -> MeterProblem:
     sentence = (
         f"The OpenMeter slug {meter.openmeter_slug} now names another meter than the one that measured "
-        f"{meter.event_name} so far; the meter is paused until a person decides which one counts."
+        f"{meter.event_name} so far; nothing of it is reported until the slug names the old one again."
     )
-    return MeterProblem(Finding.Kind.METER_UNSUPPORTED, sentence)
+    return MeterProblem(Kind.METER_UNSUPPORTED, sentence)
 
 
 def _unknown_filters(meter: Meter, unknown: list[str]) -> MeterProblem:
@@ -84,4 +109,4 @@ def _unknown_filters(meter: Meter, unknown: list[str]) -> MeterProblem:
         f"Meter {meter.event_name} is filtered by {', '.join(unknown)}, which the OpenMeter meter "
         f"{meter.openmeter_slug} does not group by; correct the filters, or add the key in OpenMeter."
     )
-    return MeterProblem(Finding.Kind.METER_UNSUPPORTED, sentence)
+    return MeterProblem(Kind.METER_UNSUPPORTED, sentence)

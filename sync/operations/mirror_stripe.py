@@ -12,12 +12,11 @@ from django.db import models
 from sync.models import Customer, Finding, Meter, Price, Subscription
 from sync.operations.assign_subjects import assign_subjects, enrol_customers
 from sync.operations.find_obstacles import (
-    MeterFacts,
     find_item_obstacles,
     find_meter_obstacles,
     find_silent_customers,
 )
-from sync.operations.link_meters import MeterProblem, link_meters, mark_seen_subjects
+from sync.operations.link_meters import MeterProblem, link_meters, mark_conflicts, mark_seen_subjects
 from sync.operations.mirror_catalog import CatalogMirror, Tally
 from sync.operations.mirror_subscriptions import SubscriptionMirror
 from sync.operations.pin_account import pin_account
@@ -73,7 +72,8 @@ def mirror_stripe(
     listing.mirror(Meter, stripe.meters(), store=catalog.store_meters, fetch=catalog.fetch_meter)
     resume_meters(now=clock())
     # Before the subscriptions: an item may name its meter by what OpenMeter calls it.
-    linked, problem = _link(openmeter, now=clock())
+    linked, problem = _link(openmeter)
+    mark_conflicts(redefined=catalog.redefined, linked=linked)
     listing.mirror(Price, stripe.prices(), store=catalog.store_prices, fetch=catalog.fetch_price)
     listing.mirror(Customer, stripe.customers(), store=catalog.store_customers, fetch=catalog.fetch_customer)
     listing.mirror(Subscription, stripe.subscriptions(), store=subscriptions.store, fetch=subscriptions.fetch)
@@ -81,8 +81,7 @@ def mirror_stripe(
     enrol_customers()
     problem = problem or _look_for_usage(openmeter, without=linked or {}, now=clock())
 
-    facts = MeterFacts(redefined=catalog.redefined, linked=linked)
-    found = chain(contested, find_item_obstacles(), find_meter_obstacles(facts))
+    found = chain(contested, find_item_obstacles(), find_meter_obstacles(linked or {}))
     issues, new = _record(found if problem else chain(found, find_silent_customers()), now=clock())
     decided = ALWAYS_KNOWN if problem else ALWAYS_KNOWN + KNOWN_WITH_OPENMETER
     return MirrorSummary(
@@ -142,10 +141,10 @@ class _Listing:
                 )
 
 
-def _link(openmeter: UsageSource, *, now: datetime) -> tuple[Mapping[int, MeterProblem] | None, str]:
+def _link(openmeter: UsageSource) -> tuple[Mapping[int, MeterProblem] | None, str]:
     """Return what is wrong with meters, or None and why OpenMeter could not be asked."""
     try:
-        return link_meters(openmeter.meters(), now=now), ""
+        return link_meters(openmeter.meters()), ""
     except SyncError as error:
         return None, str(error)
 

@@ -7,9 +7,6 @@ from sync.operations.mirror_catalog import meter_row
 from sync.operations.store_rows import store_rows
 from sync.ports import InvalidInput, SourceMeter, StripeMeter
 
-ADDITIVE = frozenset({"SUM", "COUNT"})
-"""The aggregations whose windows add up to a billing period."""
-
 
 def register_meter(meter: StripeMeter, *, source: SourceMeter | None, now: datetime) -> str:
     """The meter is known here, tied to `source` if given; return the slug it is tied to, or "".

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
-from sync.domain.meters import why_not_reported
 from sync.domain.timeline import Span
 from sync.models import Meter, ReportRun, UsageReport
 from sync.operations.check_request import check_scope, check_window
 from sync.operations.deliver_reports import Delivered, DeliveryRules, deliver_reports
+from sync.operations.find_obstacles import living_items
 from sync.operations.keep_run import Heartbeat, begin_run, end_run, interrupt_lapsed_runs
 from sync.operations.mirror_stripe import mirror_stripe
 from sync.operations.pin_account import pin_account
@@ -188,27 +188,22 @@ class _Job:
 
     def _plan(self) -> None:
         in_scope = enrolments_in(self.request.scope).values("meter")
-        meters = list(Meter.objects.filter(pk__in=in_scope, deleted_at=None))
+        meters = list(Meter.objects.filter(pk__in=in_scope))
+        billed = set(living_items().values_list("meter", flat=True).distinct())
         for number, meter in enumerate(meters):
             self.progress("Asking OpenMeter", number, len(meters))
             self.heart.beat()
             self.stopped = self.stopped or self.should_stop()
-            if not self.stopped:
-                self._plan_meter(meter)
+            if self.stopped:
+                break
+            if meter.obstacle or meter.paused_at:
+                # If nobody is billed on it any more, it is history, not trouble.
+                self.errors += [_standstill(meter)] if meter.pk in billed else []
+                continue
+            self._plan_meter(meter)
         self.progress("Asking OpenMeter", len(meters), len(meters))
 
     def _plan_meter(self, meter: Meter) -> None:
-        problem = why_not_reported(
-            name=meter.event_name,
-            formula=meter.formula,
-            event_time_window=meter.event_time_window,
-            aggregation=meter.aggregation,
-            active=meter.active,
-            slug=meter.openmeter_slug,
-        )
-        if problem:
-            self.errors.append(problem)
-            return
         now = self.clock()
         since = self.request.window.start if self.request.window else now - self.rules.tail
         rules = PlanningRules(
@@ -278,3 +273,7 @@ class _Job:
         if delivered.error:
             self.errors.append(delivered.error)
         self.lines += delivered_lines(delivered.reports)
+
+
+def _standstill(meter: Meter) -> str:
+    return meter.obstacle or f"Meter {meter.slug} is paused: {meter.pause_reason}"

@@ -5,8 +5,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
+from sync.domain.meters import ADDITIVE
 from sync.operations.pin_account import pin_account
-from sync.operations.register_meter import ADDITIVE, register_meter
+from sync.operations.register_meter import register_meter
 from sync.operations.set_up_objects import (
     Found,
     SetUpCalls,

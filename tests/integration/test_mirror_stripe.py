@@ -545,7 +545,7 @@ class TestLinks:
 
         meter = Meter.objects.get()
         assert meter.openmeter_id == "01OLD"
-        assert meter.paused_at is not None
+        assert "now names another meter" in meter.conflict
         assert findings()[Kind.METER_UNSUPPORTED] == [one.meter]
 
     def test_a_meter_that_stripe_refused_goes_on_when_it_is_active_again(self, client, sync):
@@ -660,9 +660,9 @@ class TestFindings:
     @pytest.mark.parametrize(
         ("meter", "sentence"),
         [
-            ({"default_aggregation": {"formula": "count"}}, "counts by 'count'"),
-            ({"default_aggregation": {"formula": "last"}}, "counts by 'last'"),
-            ({"event_time_window": "day"}, "has the window 'day'"),
+            ({"default_aggregation": {"formula": "count"}}, "formula count"),
+            ({"default_aggregation": {"formula": "last"}}, "formula last"),
+            ({"event_time_window": "day"}, "one value per day"),
         ],
     )
     def test_a_meter_that_cannot_be_reported(self, client, sync, openmeter, meter, sentence):
