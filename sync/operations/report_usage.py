@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
 from sync.domain.timeline import Span
-from sync.models import Meter, ReportRun, UsageReport
+from sync.models import Meter, ReportRun, StripeAccount, UsageReport
 from sync.operations.check_request import check_scope, check_window
 from sync.operations.deliver_reports import Delivered, DeliveryRules, deliver_reports
 from sync.operations.find_obstacles import living_items
@@ -16,7 +16,7 @@ from sync.operations.pin_account import pin_account
 from sync.operations.plan_reports import MeterPlan, PlanningRules, plan_meter
 from sync.operations.resolve_report import release_report
 from sync.operations.store_plan import store_plan
-from sync.ports import BillingGateway, InvalidInput, SyncError, UsageSource
+from sync.ports import BillingGateway, InvalidInput, Misconfigured, SyncError, UsageSource
 from sync.queries.planning import Scope, enrolments_in, enrolments_to_plan
 from sync.queries.report_lines import ReportLine, delivered_lines, lines_of
 
@@ -77,8 +77,6 @@ def report_usage(
     now = clock()
     if request.window:
         check_window(request.window, now=now)
-    pin_account(stripe.account(), now=now)
-    interrupt_lapsed_runs(now=now)
     run = ReportRun(
         trigger=request.trigger,
         requested_by=request.requested_by,
@@ -88,6 +86,8 @@ def report_usage(
         dry_run=request.dry_run,
         queued_at=now,
     )
+    _check_account(run, stripe, now=now)
+    interrupt_lapsed_runs(now=now)
     begin_run(run, now=now)
     job = _Job(run, request, stripe, openmeter, rules, clock, progress, should_stop)
     try:
@@ -102,6 +102,22 @@ def report_usage(
         raise
     end_run(run, status=job.status(), counters=job.counters, error="\n".join(job.errors), now=clock())
     return ReportResult(run=run, lines=job.lines, errors=job.errors)
+
+
+def _check_account(run: ReportRun, stripe: BillingGateway, *, now: datetime) -> None:
+    """The key belongs to this database's account; raise `SyncError` otherwise.
+
+    A wrong key is refused before anything is written; where Stripe cannot be asked, the run has failed.
+    """
+    try:
+        pin_account(stripe.account(), now=now)
+    except Misconfigured:
+        raise
+    except SyncError as error:
+        if StripeAccount.objects.exists():
+            begin_run(run, now=now)
+            end_run(run, status=ReportRun.Status.FAILED, counters={}, error=str(error), now=now)
+        raise
 
 
 class _Job:

@@ -93,12 +93,14 @@ class TestReportUsage:
         assert world.billed(ada) == 10
         assert len(world.sent()) == 10
 
-    def test_a_backlog_is_reported_by_whole_days(self, world):
-        tokens = world.meter()
+    @pytest.mark.parametrize("window", ["", "hour"])
+    def test_a_backlog_is_reported_by_whole_days(self, world, window):
+        tokens = world.meter(window=window)
         ada = world.subscriber(tokens)
         for hour in range(0, 24 * 5, 3):
             world.use("ada", 2, at("2026-03-10T09:30") + hour * HOUR)
         world.at(at("2026-03-15T10:03"))
+        world.report()
         world.report()
         assert world.billed(ada) == 80
         starts = list(UsageReport.objects.order_by("slice_start").values_list("slice_start", "slice_end"))
@@ -308,8 +310,8 @@ class TestScope:
 class TestRefusals:
     def test_a_refused_customer_stops_nobody_else(self, world):
         tokens = world.meter()
-        others = [world.subscriber(tokens, f"c{number}") for number in range(12)]
-        ghost = others[5]
+        others = [world.subscriber(tokens, f"c{number}") for number in range(51)]
+        ghost = others[17]
         world.use_many([(who.subject, 1, at("2026-03-10T09:30")) for who in others])
         world.sync()
         world.control.delete_stripe(ghost.customer)

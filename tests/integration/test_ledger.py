@@ -25,7 +25,7 @@ from sync.operations.resolve_report import dismiss_report, release_report
 from sync.operations.send_report import send_report
 from sync.operations.settle_reports import NotSent, settle_reports
 from sync.operations.store_plan import store_plan
-from sync.ports import InvalidInput
+from sync.ports import InvalidInput, Misconfigured, TemporaryFailure
 from sync.queries.planning import Scope, enrolments_to_plan
 from sync.wiring import connect
 from tests.functional.test_report_usage import at
@@ -428,3 +428,17 @@ class TestStripeIsDown:
         world.control.clear_faults()
         world.report()
         assert world.billed(ada) == 10
+
+    def test_a_run_that_cannot_even_ask_whose_key_it_has_is_recorded(self, world, ada):
+        world.report()
+        world.control.fault("GET /v1/account", times=10, status=503)
+        with pytest.raises(TemporaryFailure):
+            world.report()
+        assert ReportRun.objects.latest("pk").status == ReportRun.Status.FAILED
+
+    def test_a_key_of_another_account_is_refused_before_anything_is_written(self, world, ada):
+        world.report()
+        world.configure(stripe_key="sk_test_other_1")
+        with pytest.raises(Misconfigured, match="another database"):
+            world.report()
+        assert ReportRun.objects.count() == 1
