@@ -57,7 +57,7 @@ def cut_slices(
         for free in subtract(open_span, taken) if open_span else ():
             cells += [
                 _cell_slice(cell, stretch.closes_at)
-                for cell in _cells(free, fresh_from=fresh_from, horizon=horizon)
+                for cell in _cells(free, fresh_from=fresh_from, reread_from=reread_from, horizon=horizon)
                 if _is_due(cell, fresh_from=fresh_from, reread_from=reread_from)
             ]
     if sets_hours:
@@ -69,9 +69,14 @@ def _is_due(cell: Span, *, fresh_from: datetime | None, reread_from: datetime) -
     return fresh_from is None or cell.start >= fresh_from or cell.end > reread_from
 
 
-def _cells(free: Span, *, fresh_from: datetime | None, horizon: datetime) -> Iterable[Span]:
-    """Yield the hours and whole unplanned days of a free stretch that end by `horizon`."""
+def _cells(
+    free: Span, *, fresh_from: datetime | None, reread_from: datetime, horizon: datetime
+) -> Iterable[Span]:
+    """Yield the hours and whole unplanned days of a free stretch that may be due and end by `horizon`."""
     start = free.start
+    if fresh_from:
+        # A period is weeks old when its newest hour is due: do not walk through all of it.
+        start = max(start, floor_to(min(fresh_from, reread_from), HOUR))
     while start < free.end:
         whole_day = floor_to(start, DAY) == start and (fresh_from is None or start >= fresh_from)
         if whole_day and start + DAY <= min(free.end, horizon):

@@ -129,7 +129,7 @@ def settle_reports(
         )
         settled = [_settle(report, answer, report.pk in mine, now) for report, answer in answers]
         kept = [one for one in settled if one.mine]
-        UsageReport.objects.bulk_update([one.report for one in kept], _CHANGED, batch_size=200)
+        _write(kept, now)
         DeliveryAttempt.objects.bulk_create(
             [_attempt(one, run, now) for one in kept if isinstance(one.answer, SyncError)]
         )
@@ -140,15 +140,19 @@ def settle_reports(
     return settled
 
 
-_CHANGED = [
-    "status",
-    "maybe_arrived",
-    "key_series",
-    "next_attempt_at",
-    "delivered_at",
-    "stripe_request_id",
-    "error",
-]
+def _write(kept: Sequence[Settled], now: datetime) -> None:
+    """Store what the rows became. Delivered ones, nearly all, differ in nothing but the request id."""
+    delivered = [one.report for one in kept if one.report.status == Status.DELIVERED]
+    others = [one.report for one in kept if one.report.status != Status.DELIVERED]
+    UsageReport.objects.filter(pk__in=[report.pk for report in delivered]).update(
+        status=Status.DELIVERED, delivered_at=now, next_attempt_at=None, maybe_arrived=False, error=""
+    )
+    UsageReport.objects.bulk_update(delivered, ["stripe_request_id"], batch_size=200)
+    UsageReport.objects.bulk_update(others, _CHANGED, batch_size=200)
+
+
+_CHANGED = ["status", "maybe_arrived", "key_series", "next_attempt_at", "stripe_request_id", "error"]
+"""The columns in which rows that were not delivered may differ."""
 
 
 def _settle(report: UsageReport, answer: Answer, mine: bool, now: datetime) -> Settled:  # noqa: FBT001
