@@ -17,7 +17,7 @@ if not env.bool("IGNORE_DOTENV", default=False):
 
 DEBUG = env.bool("DJANGO_DEBUG", default=False)
 SECRET_KEY = env.str("DJANGO_SECRET_KEY", default="")
-"""Signs sessions. Empty is refused by the check sync.E001 wherever pages are served."""
+"""Signs sessions. Empty is refused by wsgi.py and by the check sync.E001, but with DJANGO_DEBUG."""
 if not SECRET_KEY:
     from django.core.management.utils import get_random_secret_key
 

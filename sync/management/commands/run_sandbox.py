@@ -13,7 +13,6 @@ class Command(SyncCommand):
     """Serves the sandbox on loopback until Ctrl-C."""
 
     help = "Serve a look-alike of Stripe and OpenMeter on 127.0.0.1, to try the console without any key."
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take port and state file."""

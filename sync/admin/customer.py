@@ -1,0 +1,15 @@
+"""Customers, as Stripe has them."""
+
+from django.contrib import admin
+
+from sync.admin.read_only import ReadOnlyAdmin
+from sync.models import Customer
+
+
+@admin.register(Customer)
+class CustomerAdmin(ReadOnlyAdmin[Customer]):
+    """Who pays."""
+
+    list_display = ["stripe_id", "name", "email", "external_key", "deleted_at", "fetched_at"]
+    search_fields = ["stripe_id", "name", "email", "external_key", "subjects__key"]
+    ordering = ["name", "id"]

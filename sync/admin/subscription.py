@@ -1,0 +1,17 @@
+"""Subscriptions, as Stripe has them."""
+
+from django.contrib import admin
+
+from sync.admin.read_only import ReadOnlyAdmin
+from sync.models import Subscription
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(ReadOnlyAdmin[Subscription]):
+    """Who is subscribed, since when and until when."""
+
+    list_display = ["stripe_id", "customer", "status", "start_date", "trial_end", "ended_at", "fetched_at"]
+    list_select_related = ["customer"]
+    list_filter = ["status"]
+    search_fields = ["stripe_id", "customer__stripe_id", "customer__name", "customer__email"]
+    ordering = ["-created_at", "id"]
