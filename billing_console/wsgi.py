@@ -11,5 +11,5 @@ application = get_wsgi_application()
 
 if settings.SECRET_KEY.startswith("insecure-") and not settings.DEBUG:
     # Every process would sign sessions with a key of its own.
-    message = "Set DJANGO_SECRET_KEY before serving pages; manage.py check --deploy says what else is missing."
+    message = "Set DJANGO_SECRET_KEY before serving pages: manage.py check --deploy says what is missing."
     raise ImproperlyConfigured(message)

@@ -2,7 +2,6 @@
 
 import getpass
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +21,7 @@ EXIT_INTERRUPTED = 130
 class SyncCommand(BaseCommand, ABC):
     """A command whose `run` may raise `SyncError`s. It parses, makes one call and prints."""
 
-    requires_system_checks: Sequence[str] = []
+    requires_system_checks: list[str] = []
     """What they refuse, `wiring.guard` refuses in one sentence; they are for whoever serves pages."""
     interrupted = "Interrupted. Nothing is lost: run the command again."
 

@@ -68,7 +68,6 @@ class Command(SyncCommand):
     """Starts a sandbox, fills it, sets up, syncs and reports, then serves the console."""
 
     help = "Try the console on a made-up business in the sandbox. Start it with: make demo"
-    requires_system_checks: list[str] = []
     interrupted = "Stopped. make demo starts again from the beginning."
 
     def add_arguments(self, parser: CommandParser) -> None:
