@@ -8,9 +8,14 @@ import sys
 def main() -> None:
     """Run one management command and exit with its code."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_console.settings")
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        sys.stderr.write(f"A setting is wrong: {str(error).splitlines()[0]}\n")
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import django_stubs_ext
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 # Lets `ModelAdmin[Meter]` be written where Django itself is not subscriptable.
 django_stubs_ext.monkeypatch()
@@ -14,6 +15,16 @@ VAR_DIR = BASE_DIR / "var"
 env = environ.Env()
 if not env.bool("IGNORE_DOTENV", default=False):
     env.read_env(BASE_DIR / ".env")
+
+
+def whole(name: str, default: int, *, least: int = 0) -> int:
+    """Return a whole number from the environment; ImproperlyConfigured says what to write instead."""
+    text = env.str(name, default=str(default)).strip()
+    if not text.isdecimal() or int(text) < least:
+        sentence = f"{name}={text} is no whole number from {least} on; correct it in the environment or .env."
+        raise ImproperlyConfigured(sentence)
+    return int(text)
+
 
 DEBUG = env.bool("DJANGO_DEBUG", default=False)
 SECRET_KEY = env.str("DJANGO_SECRET_KEY", default="")
@@ -126,11 +137,11 @@ LOGGING = {
 # --- the console's own settings; sync.conf turns them into one typed object -------------------------------
 
 STRIPE_KEY = env.str("STRIPE_KEY", default="")
-STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="https://api.stripe.com")
-STRIPE_RATE_LIMIT = env.int("STRIPE_RATE_LIMIT", default=0)
-OPENMETER_URL = env.str("OPENMETER_URL", default="http://localhost:8888")
+STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="") or "https://api.stripe.com"
+STRIPE_RATE_LIMIT = whole("STRIPE_RATE_LIMIT", 0)
+OPENMETER_URL = env.str("OPENMETER_URL", default="") or "http://localhost:8888"
 OPENMETER_TOKEN = env.str("OPENMETER_TOKEN", default="")
 ALLOW_LIVE = env.bool("ALLOW_LIVE", default=False)
-REPORT_TAIL_HOURS = env.int("REPORT_TAIL_HOURS", default=3)
-REPORT_BRAKE_PERCENT = env.int("REPORT_BRAKE_PERCENT", default=5)
-INVOICE_GRACE_MINUTES = env.int("INVOICE_GRACE_MINUTES", default=60)
+REPORT_TAIL_HOURS = whole("REPORT_TAIL_HOURS", 3, least=1)
+REPORT_BRAKE_PERCENT = whole("REPORT_BRAKE_PERCENT", 5)
+INVOICE_GRACE_MINUTES = whole("INVOICE_GRACE_MINUTES", 60)
