@@ -1,10 +1,8 @@
 """The record of a run: begun before anything else, alive while it works, ended whatever happens."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-
-from django.utils import timezone
 
 from sync.models import ReportRun
 
@@ -44,9 +42,9 @@ def end_run(
 class Heartbeat:
     """Tells the database every few seconds that the run is alive."""
 
-    def __init__(self, run: ReportRun) -> None:
+    def __init__(self, run: ReportRun, clock: Callable[[], datetime]) -> None:
         """Begin with a fresh heart: `begin_run` has just stored one."""
-        self._run = run
+        self._run, self._clock = run, clock
         self._latest = time.monotonic()
 
     def beat(self) -> None:
@@ -54,4 +52,4 @@ class Heartbeat:
         if time.monotonic() - self._latest < HEARTBEAT_SECONDS:
             return
         self._latest = time.monotonic()
-        ReportRun.objects.filter(pk=self._run.pk).update(heartbeat_at=timezone.now())
+        ReportRun.objects.filter(pk=self._run.pk).update(heartbeat_at=self._clock())

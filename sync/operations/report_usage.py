@@ -137,7 +137,7 @@ class _Job:
         self.run, self.request, self.rules = run, request, rules
         self.stripe, self.openmeter = stripe, openmeter
         self.clock, self.progress, self.should_stop = clock, progress, should_stop
-        self.heart = Heartbeat(run)
+        self.heart = Heartbeat(run, clock)
         self.errors: list[str] = []
         self.counters: Counter[str] = Counter()
         self.lines: list[ReportLine] = []

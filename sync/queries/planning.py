@@ -140,7 +140,6 @@ def _attach_items(found: dict[int, EnrolmentToPlan], ids: Sequence[int], meter: 
         # A legacy price may name a meter in its metadata, but Stripe bills no meter events on it.
         SubscriptionItem.objects.filter(meter=meter, price__meter=meter)
         .filter(subscription__customer__enrolments__in=ids)
-        .filter(subscription__customer__enrolments__meter=meter)
         .annotate(enrolment_id=F("subscription__customer__enrolments__pk"))
         .select_related("subscription")
         .prefetch_related(Prefetch("periods", recent, to_attr="recent_periods"))

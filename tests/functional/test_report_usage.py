@@ -286,6 +286,18 @@ class TestScope:
         world.report(scope=Scope(customer=bob.customer, meter="tokens"))
         assert world.billed(bob) == 1
 
+    def test_of_a_subscription_leaves_the_customers_other_meters_alone(self, world):
+        tokens, calls = world.meter(), world.meter("calls")
+        ada = world.subscriber(tokens)
+        other = world.subscribe(ada.customer, calls, "ada")
+        for slug in ("tokens", "calls"):
+            world.use("ada", 3, at("2026-03-10T09:30"), slug)
+        world.at(at("2026-03-10T10:03"))
+        world.report(scope=Scope(subscriptions=(other.subscription,)))
+        assert (world.billed(ada), world.billed(ada, "calls")) == (0, 3)
+        world.report()
+        assert (world.billed(ada), world.billed(ada, "calls")) == (3, 3)
+
     @pytest.mark.parametrize(
         "scope", [Scope(subscriptions=("sub_x",)), Scope(customer="cus_x"), Scope(meter="minutes")]
     )
