@@ -11,7 +11,8 @@ import httpx
 from sync.conf import Config
 from sync.models import UsageReport
 from sync.operations.mirror_stripe import MirrorSummary, mirror_stripe
-from sync.operations.report_usage import ReportRequest, ReportResult, ReportRules, report_usage
+from sync.operations.report_request import ReportRequest, ReportRules
+from sync.operations.report_usage import ReportResult, report_usage
 from sync.sandbox.server import SandboxServer
 from sync.wiring import connect
 from tests.sandbox_client import TEST_KEY, SandboxControl

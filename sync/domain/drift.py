@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from sync.domain.quantities import as_text, exact_sum
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
@@ -17,21 +19,20 @@ class Change:
         return self.target < self.accounted
 
 
-def brake_reason(
-    changes: list[Change], *, held_total: Decimal, answer_is_empty: bool, percent: int
-) -> str | None:
-    """Return why a meter's lowering reports must wait for a person, or None.
+def brake_reason(changes: list[Change], *, told_total: Decimal, answer_is_empty: bool, percent: int) -> str:
+    """Return why a meter's lowering reports must wait for a person, or "".
 
-    `held_total` is what the ledger holds for the stretch that was read again. The reason is a sentence.
+    `told_total` is what Stripe holds by the ledger for all slices that were read again. The reason is a
+    sentence.
     """
-    lowered = sum((c.accounted - c.target for c in changes if c.lowers), start=Decimal(0))
+    lowered = exact_sum([change.accounted - change.target for change in changes if change.lowers])
     if not lowered:
-        return None
+        return ""
     if answer_is_empty:
         return "OpenMeter answered with no usage at all where usage was reported before."
-    if lowered * 100 > held_total * percent:
+    if lowered * 100 > told_total * percent:
         return (
-            f"This would lower the meter by {lowered.normalize():f} of {held_total.normalize():f} units, "
+            f"This would lower the meter by {as_text(lowered)} of {as_text(told_total)} units, "
             f"more than {percent} %."
         )
-    return None
+    return ""

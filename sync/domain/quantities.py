@@ -5,8 +5,12 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 MAX_DIGITS = 15
 """Stripe refuses a value of more digits (`meter_event_value_too_many_digits`)."""
 
-_CONTEXT = Context(prec=60, rounding=ROUND_HALF_EVEN)
-"""Wide enough that no sum or product of stored quantities (38 digits) is ever rounded by accident."""
+STORED_DECIMALS = 18
+_STORED_STEP = Decimal(1).scaleb(-STORED_DECIMALS)
+_STORED_LIMIT = Decimal(10) ** 20
+
+_CONTEXT = Context(prec=400, rounding=ROUND_HALF_EVEN)
+"""Wide enough that nothing OpenMeter can answer (a float64, up to 309 digits) is rounded by accident."""
 
 
 def billed_units(measured: Decimal, *, scale: Decimal, decimals: int) -> Decimal:
@@ -28,6 +32,24 @@ def exact_sum(values: list[Decimal]) -> Decimal:
     """Return the sum, never rounded."""
     with localcontext(_CONTEXT):
         return sum(values, start=Decimal(0))
+
+
+def as_measured(value: Decimal) -> Decimal:
+    """Return a measurement with at most 18 decimals, half-even: what the ledger can hold.
+
+    OpenMeter's binary floats may show 20 decimals; the last two are noise.
+    """
+    with localcontext(_CONTEXT):
+        return value if _decimals(value) <= STORED_DECIMALS else value.quantize(_STORED_STEP)
+
+
+def fits_the_ledger(value: Decimal) -> bool:
+    """Whether a quantity has no more than the 20 digits before the point that a column holds."""
+    return abs(value) < _STORED_LIMIT
+
+
+def _decimals(value: Decimal) -> int:
+    return -int(value.as_tuple().exponent)
 
 
 def as_text(value: Decimal) -> str:

@@ -20,18 +20,19 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
-    """Bounds and event time that a first revision has fixed."""
+class StoredSlice:
+    """Bounds and event time that a first revision has fixed; `unsettled` ones are due in every run."""
 
     span: Span
     event_at: datetime
     closes_at: datetime
+    unsettled: bool = False
 
 
 def cut_slices(
     stretches: Sequence[Stretch],
     *,
-    stored: Sequence[Stored],
+    stored: Sequence[StoredSlice],
     fresh_from: datetime | None,
     reread_from: datetime,
     horizon: datetime,
@@ -42,15 +43,17 @@ def cut_slices(
 
     A slice is an hour, cut where a stretch begins or ends. It is due if it was never planned (it starts
     at or after `fresh_from`; None means everything) or ends after `reread_from`, and closed if it ends
-    by `horizon`. A whole UTC day that was never planned and lies inside one stretch is one slice. Slices
-    that are stored keep the bounds they have; where one value stands for an hour (`sets_hours`), all
-    billable parts of that hour belong to one slice. With a `limit` only what lies inside it is due.
+    by `horizon`. A stored one that is not settled is due, too. A whole UTC day that was never planned and
+    lies inside one stretch is one slice. Slices that are stored keep the bounds they have; where one value
+    stands for an hour (`sets_hours`), all billable parts of that hour belong to one slice. With a `limit`
+    only what lies inside it is due.
     """
-    kept = [_stored_slice(row, stretches, sets_hours=sets_hours) for row in stored]
-    fixed = [s for s in kept if s.parts and s.span.end > reread_from and s.span.end <= horizon]
+    again = [row for row in stored if row.unsettled or row.span.end > reread_from]
+    kept = [_stored_slice(row, stretches, sets_hours=sets_hours) for row in again]
+    fixed = [s for s in kept if s.parts and s.span.end <= horizon]
     if limit:
         fixed = [s for s in fixed if limit.covers(s.span)]
-    taken = sorted(_claimed_span(row.span, sets_hours=sets_hours) for row in stored)
+    taken = sorted(claimed_span(row.span, sets_hours=sets_hours) for row in stored)
     cells: list[Slice] = []
     for stretch in stretches:
         open_span = limit.meet(stretch.span) if limit else stretch.span
@@ -111,16 +114,16 @@ def _one_per_hour(cells: list[Slice]) -> list[Slice]:
     return joined
 
 
-def _claimed_span(span: Span, *, sets_hours: bool) -> Span:
+def claimed_span(span: Span, *, sets_hours: bool) -> Span:
     """Return what no other slice may cover: the bounds, or the whole hours they touch."""
     if not sets_hours:
         return span
     return Span(floor_to(span.start, HOUR), ceil_to(span.end, HOUR))
 
 
-def _stored_slice(row: Stored, stretches: Sequence[Stretch], *, sets_hours: bool) -> Slice:
+def _stored_slice(row: StoredSlice, stretches: Sequence[Stretch], *, sets_hours: bool) -> Slice:
     """Give a stored slice its billable parts and what is known now of its period's closing."""
-    claimed = _claimed_span(row.span, sets_hours=sets_hours)
+    claimed = claimed_span(row.span, sets_hours=sets_hours)
     parts = [part for stretch in stretches if (part := claimed.meet(stretch.span))]
     around = (s.closes_at for s in stretches if s.span.start <= row.event_at < s.span.end)
     return Slice(span=row.span, parts=parts, event_at=row.event_at, closes_at=next(around, row.closes_at))

@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models import F, Q
 
+from sync.domain.accounts import Counts
 from sync.models.catalog import Meter
 from sync.models.customers import Customer
 from sync.models.fields import QuantityField
@@ -65,6 +66,8 @@ class UsageReport(models.Model):
     """Rows that a later revision took the place of, as if they had never been."""
     BLOCKING = (Status.SENDING, Status.UNKNOWN, Status.REJECTED, Status.HELD, Status.LATE)
     """A slice with one of these gets no further revision until it is settled."""
+    UNSETTLED = (Status.PENDING, *BLOCKING)
+    """A slice with one of these is measured in every run, however old it is."""
 
     enrolment = models.ForeignKey(Enrolment, on_delete=models.PROTECT, related_name="reports")
     slice_start = models.DateTimeField()
@@ -150,6 +153,18 @@ class UsageReport(models.Model):
     def __str__(self) -> str:
         """Name slice and revision."""
         return f"{self.identifier} ({self.status})"
+
+    @property
+    def counts(self) -> Counts:
+        """Return how it counts for its slice."""
+        return how_it_counts(self.status, written_off=self.written_off)
+
+
+def how_it_counts(status: str, *, written_off: bool) -> Counts:
+    """Return how a row of this status counts for its slice; `docs/decisions/0002` says why."""
+    if status == UsageReport.Status.DISMISSED:
+        return Counts.AS_WRITTEN_OFF if written_off else Counts.NOT
+    return Counts.NOT if status in UsageReport.WITHDRAWN else Counts.AS_TOLD
 
 
 class DeliveryAttempt(models.Model):

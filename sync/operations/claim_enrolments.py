@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.db.models import Min, Q, QuerySet
 from django.db.models.functions import Now
 
@@ -54,9 +55,11 @@ def claim_enrolments(
     )
     if not candidates:
         return []
-    Enrolment.objects.filter(_is_free(), pk__in=candidates).update(
-        lease_owner=lease.owner, lease_expires_at=Now() + LEASE
-    )
+    with transaction.atomic():
+        _lock(candidates)
+        Enrolment.objects.filter(_is_free(), pk__in=candidates).update(
+            lease_owner=lease.owner, lease_expires_at=Now() + LEASE
+        )
     mine = set(
         Enrolment.objects.filter(pk__in=candidates, lease_owner=lease.owner).values_list("pk", flat=True)
     )
@@ -67,7 +70,7 @@ def claim_enrolments(
     return [pk for pk in candidates if pk in mine]
 
 
-def is_held_elsewhere(*, scope: Scope, due_by: datetime, owner: str) -> int:
+def count_held_elsewhere(*, scope: Scope, due_by: datetime, owner: str) -> int:
     """Return how many due reports of the scope belong to another worker's running lease."""
     others = _unpaused(scope).exclude(_is_free()).exclude(lease_owner=owner).values("pk")
     return UsageReport.objects.filter(due_reports(due_by), enrolment__in=others).count()
@@ -77,7 +80,9 @@ def renew_lease(lease: Lease) -> set[int]:
     """The lease runs anew from now for every enrolment still held; return those that were lost."""
     before = time.monotonic()
     held = Enrolment.objects.filter(pk__in=lease.enrolments, lease_owner=lease.owner)
-    renewed = held.update(lease_expires_at=Now() + LEASE)
+    with transaction.atomic():
+        _lock(lease.enrolments)
+        renewed = held.update(lease_expires_at=Now() + LEASE)
     lost: set[int] = set()
     if renewed != len(lease.enrolments):
         lost = lease.enrolments - set(held.values_list("pk", flat=True))
@@ -91,14 +96,21 @@ def release_enrolments(lease: Lease, enrolments: Iterable[int]) -> None:
     done = set(enrolments)
     if not done:
         return
-    Enrolment.objects.filter(pk__in=done, lease_owner=lease.owner).update(
-        lease_owner="", lease_expires_at=None
-    )
+    with transaction.atomic():
+        _lock(done)
+        Enrolment.objects.filter(pk__in=done, lease_owner=lease.owner).update(
+            lease_owner="", lease_expires_at=None
+        )
     lease.enrolments -= done
 
 
 def _unpaused(scope: Scope) -> QuerySet[Enrolment]:
     return enrolments_in(scope).filter(paused_at=None, meter__paused_at=None, meter__conflict="")
+
+
+def _lock(enrolments: Collection[int]) -> None:
+    """Take the rows' locks in the order everybody takes them, so that no two workers block each other."""
+    list(Enrolment.objects.select_for_update().filter(pk__in=enrolments).order_by("pk").values_list("pk"))
 
 
 def _is_free() -> Q:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from sync.domain.quantities import exact_sum
+from sync.domain.quantities import as_measured, exact_sum
 from sync.domain.slices import HourIndex, Slice, reading_of
 from sync.domain.timeline import HOUR, MINUTE, Span, floor_to
 from sync.ports import UsageRow, UsageSource, WindowSize
@@ -95,7 +95,7 @@ def _place_rows(
     for row in rows:
         if all(row.group.get(key) in accepted for key, accepted in filters.items()):
             for place in query.place(row):
-                collected.parts[place].append(row.value)
+                collected.parts[place].append(as_measured(row.value))
 
 
 def _batches(queries: Sequence[_Query], size: int) -> Iterator[Sequence[_Query]]:

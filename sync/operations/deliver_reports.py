@@ -13,7 +13,7 @@ from sync.operations.claim_enrolments import (
     RENEW_BELOW_SECONDS,
     Lease,
     claim_enrolments,
-    is_held_elsewhere,
+    count_held_elsewhere,
     release_enrolments,
     renew_lease,
 )
@@ -149,7 +149,7 @@ class _Delivery:
         return now + timedelta(hours=1) if self.rules.ignore_back_off else now
 
     def _held_elsewhere(self) -> int:
-        return is_held_elsewhere(scope=self.scope, due_by=self._due_by(), owner=self.lease.owner)
+        return count_held_elsewhere(scope=self.scope, due_by=self._due_by(), owner=self.lease.owner)
 
     def _claim_more(self) -> None:
         busy = bool(self.lanes or self.calls)

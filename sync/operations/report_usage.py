@@ -1,48 +1,27 @@
 """The main job: mirror, collect, plan, deliver, and one record of it all."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import asdict, dataclass
+from datetime import datetime
 
-from sync.domain.timeline import Span
+from sync.domain.timeline import HOUR, floor_to
 from sync.models import Meter, ReportRun, StripeAccount, UsageReport
-from sync.operations.check_request import check_scope, check_window
 from sync.operations.deliver_reports import Delivered, DeliveryRules, deliver_reports
 from sync.operations.find_obstacles import living_items
 from sync.operations.keep_run import Heartbeat, begin_run, end_run, interrupt_lapsed_runs
 from sync.operations.mirror_stripe import mirror_stripe
 from sync.operations.pin_account import pin_account
 from sync.operations.plan_reports import MeterPlan, PlanningRules, plan_meter
+from sync.operations.report_request import ReportRequest, ReportRules, check_scope, check_window
 from sync.operations.resolve_report import release_report
 from sync.operations.store_plan import store_plan
 from sync.ports import BillingGateway, InvalidInput, Misconfigured, SyncError, UsageSource
-from sync.queries.planning import Scope, enrolments_in, enrolments_to_plan
+from sync.queries.planning import enrolments_in, enrolments_to_plan
 from sync.queries.report_lines import ReportLine, delivered_lines, lines_of
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportRequest:
-    """What somebody asked to have reported."""
-
-    scope: Scope = field(default_factory=Scope)
-    window: Span | None = None
-    """Only slices inside it are planned; what is due is delivered all the same."""
-    dry_run: bool = False
-    sync: bool = True
-    retry_rejected: bool = False
-    trigger: ReportRun.Trigger = ReportRun.Trigger.COMMAND
-    requested_by: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportRules:
-    """The settings a run goes by."""
-
-    tail: timedelta
-    brake_percent: int
-    invoice_grace: timedelta
-    calls_per_second: int
+logger = logging.getLogger("sync.report")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +126,8 @@ class _Job:
         """Do every step; what fails for one meter or customer does not stop the others."""
         if self.request.sync:
             self._mirror()
+        if self.stopped:
+            return
         check_scope(self.request.scope)
         if self.request.retry_rejected and not self.request.dry_run:
             self._release_rejected()
@@ -177,14 +158,22 @@ class _Job:
                 openmeter=self.openmeter,
                 clock=self.clock,
                 invoice_grace=self.rules.invoice_grace,
-                progress=lambda _what: self.heart.beat(),
+                progress=self._beat_or_stop,
             )
+        except _StopAsked:
+            self.stopped = True
+            return
         except SyncError as error:
             # What is known already can still be reported; nothing beyond known periods is planned.
             self.errors.append(f"Stripe could not be read: {error}")
             return
         if summary.openmeter_problem:
             self.errors.append(summary.openmeter_problem)
+
+    def _beat_or_stop(self, _what: str) -> None:
+        self.heart.beat()
+        if self.should_stop():
+            raise _StopAsked
 
     def _release_rejected(self) -> None:
         rejected = UsageReport.objects.filter(
@@ -225,24 +214,26 @@ class _Job:
         rules = PlanningRules(
             tail=self.rules.tail, brake_percent=self.rules.brake_percent, limit=self.request.window
         )
+        enrolments = enrolments_to_plan(meter, scope=self.request.scope, since=floor_to(since, HOUR), now=now)
         try:
-            plan = plan_meter(
-                meter=meter,
-                enrolments=enrolments_to_plan(meter, scope=self.request.scope, since=since, now=now),
-                source=self.openmeter,
-                rules=rules,
-                now=now,
-            )
+            plan = plan_meter(meter=meter, enrolments=enrolments, source=self.openmeter, rules=rules, now=now)
+            self._keep_plan(plan, now)
         except SyncError as error:
             self.errors.append(str(error))
-            return
-        self._keep_plan(plan, now)
+        except Exception as error:
+            # A fault of ours with one meter must not stop the others, nor what is due already.
+            logger.exception("meter.not_planned", extra={"meter": meter.stripe_id})
+            self.errors.append(
+                f"Meter {meter.slug} could not be planned ({type(error).__name__}); run report_usage again, "
+                "and tell those who look after the console if it stays so."
+            )
 
     def _keep_plan(self, plan: MeterPlan, now: datetime) -> None:
         if self.request.dry_run:
             self.lines += lines_of(plan.meter, plan.moved_units())
         else:
             self.counters["planned_elsewhere"] += store_plan(plan, run=self.run, now=now).refused
+        self.errors += plan.problems
         for report in plan.reports:
             self.counters["planned"] += 1
             if report.status != UsageReport.Status.PENDING:
@@ -289,6 +280,10 @@ class _Job:
         if delivered.error:
             self.errors.append(delivered.error)
         self.lines += delivered_lines(delivered.reports)
+
+
+class _StopAsked(Exception):
+    """Somebody asked the run to stop while it read Stripe."""
 
 
 def _standstill(meter: Meter) -> str:

@@ -1,13 +1,12 @@
 """A person's decision on a report that waits for one."""
 
-from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 
 from django.db import transaction
 
+from sync.domain.accounts import account_of
 from sync.domain.identifiers import report_identifier
-from sync.domain.quantities import MAX_DIGITS, as_text, billed_units, digit_count, exact_sum
+from sync.domain.quantities import MAX_DIGITS, as_text, billed_units, digit_count
 from sync.domain.slices import is_late
 from sync.models import Finding, ReportRun, UsageReport
 from sync.ports import InvalidInput
@@ -102,7 +101,10 @@ def _replace(report: UsageReport, *, run: ReportRun | None, now: datetime) -> Us
             pk__in=[row.pk for row in standing], status=Status.PENDING, first_sent_at=None
         ).update(status=Status.SUPERSEDED, next_attempt_at=None)
     quantity = billed_units(newest.measured, scale=meter.scale, decimals=meter.decimals) + newest.carried
-    value = quantity if meter.sets_hours else quantity - _accounted(standing, report)
+    account = account_of(
+        [(row.value, row.counts) for row in standing if row.pk != report.pk], sets_hours=meter.sets_hours
+    )
+    value = account.target(quantity) if meter.sets_hours else account.target(quantity) - account.told
     if digit_count(value) > MAX_DIGITS:
         msg = (
             f"Report {report.pk} still has more than {MAX_DIGITS} digits ({as_text(value)}): "
@@ -129,17 +131,6 @@ def _replace(report: UsageReport, *, run: ReportRun | None, now: datetime) -> Us
         ),
         run=run or report.run,
         created_at=now,
-    )
-
-
-def _accounted(standing: Sequence[UsageReport], replaced: UsageReport) -> Decimal:
-    """Return what Stripe was or will be told by the other rows of the slice."""
-    return exact_sum(
-        [
-            row.value
-            for row in standing
-            if row.pk != replaced.pk and (row.status != Status.DISMISSED or row.written_off)
-        ]
     )
 
 

@@ -47,8 +47,10 @@ class Settlement:
     finding: Finding.Kind | None = None
 
 
-def settlement_of(answer: Answer, *, attempts: int, jitter: float) -> Settlement:
+def settlement_of(answer: Answer, *, attempts: int, maybe_arrived: bool, jitter: float) -> Settlement:
     """Return what an answer means for a row that has now been tried `attempts` times.
+
+    `maybe_arrived` says whether an earlier attempt may have reached Stripe without our learning of it.
 
     Sources: https://docs.stripe.com/api/idempotent_requests (stored answers, hence new keys) and
     https://docs.stripe.com/billing/subscriptions/usage-based/recording-usage-api (identifiers).
@@ -58,10 +60,13 @@ def settlement_of(answer: Answer, *, attempts: int, jitter: float) -> Settlement
         return fixed
     delay = retry_delay(attempts=attempts, jitter=jitter)
     match answer:
-        case DuplicateIdentifier() if attempts > 1:
+        case DuplicateIdentifier() if maybe_arrived:
             return _DELIVERED
-        case DuplicateIdentifier():
-            # Somebody else used our name for this slice: a restored backup, or a second database.
+        case Rejected() if not maybe_arrived:
+            return Settlement(outcome="rejected", status=Status.REJECTED, finding=Finding.Kind.REJECTED)
+        case DuplicateIdentifier() | Rejected():
+            # Somebody else used our name for this slice (a restored backup, a second database), or Stripe
+            # refuses now what an earlier attempt may have brought in: a person has to look.
             return Settlement(
                 outcome="unknown",
                 status=Status.UNKNOWN,
@@ -95,7 +100,6 @@ _FIXED: dict[type, Settlement] = {
     NotSent: Settlement(outcome="waiting", status=Status.PENDING),
     MeterRefused: _WAITS,
     Misconfigured: _WAITS,
-    Rejected: Settlement(outcome="rejected", status=Status.REJECTED, finding=Finding.Kind.REJECTED),
 }
 """What an answer means however often the row was tried."""
 
@@ -156,7 +160,12 @@ _CHANGED = ["status", "maybe_arrived", "key_series", "next_attempt_at", "stripe_
 
 
 def _settle(report: UsageReport, answer: Answer, mine: bool, now: datetime) -> Settled:  # noqa: FBT001
-    settlement = settlement_of(answer, attempts=report.attempts, jitter=random())  # noqa: S311 - jitter
+    settlement = settlement_of(
+        answer,
+        attempts=report.attempts,
+        maybe_arrived=report.maybe_arrived,
+        jitter=random(),  # noqa: S311 - not a secret
+    )
     if mine:
         delivered = settlement.status == Status.DELIVERED
         report.status = settlement.status

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
 
-from sync.models import Enrolment, Finding, ReportRun, UsageReport
-from sync.operations.plan_reports import EnrolmentPlan, MeterPlan, PlannedReport
+from sync.domain.slices import claimed_span
+from sync.domain.timeline import Span
+from sync.models import Enrolment, Finding, Meter, ReportRun, UsageReport
+from sync.operations.plan_reports import MeterPlan
+from sync.operations.plan_slices import EnrolmentPlan, PlannedReport
 from sync.operations.record_findings import FoundIssue, record_findings
 
 BATCH = 200
@@ -23,27 +25,27 @@ class StalePlanError(Exception):
 
 
 @dataclass(slots=True, kw_only=True)
-class Stored:
+class StoredPlan:
     """What became of a plan. `refused` counts enrolments that another run planned meanwhile."""
 
     reports: int = 0
     refused: int = 0
 
 
-def store_plan(plan: MeterPlan, *, run: ReportRun, now: datetime) -> Stored:
+def store_plan(plan: MeterPlan, *, run: ReportRun, now: datetime) -> StoredPlan:
     """The plan is in the ledger and committed, but for enrolments that somebody else planned meanwhile.
 
-    Safe to repeat: a second store of the same plan is refused by the ledger's unique keys.
+    Safe to repeat: a second store of the same plan is refused.
     """
-    stored = Stored()
+    stored = StoredPlan()
     changed = [one for one in plan.enrolments if one.changes_something]
     for first in range(0, len(changed), BATCH):
         batch = changed[first : first + BATCH]
-        if _try_to_store(batch, run=run, now=now):
+        if _try_to_store(batch, plan.meter, run=run, now=now):
             stored.reports += sum(len(one.reports) for one in batch)
             continue
         for one in batch:
-            if _try_to_store([one], run=run, now=now):
+            if _try_to_store([one], plan.meter, run=run, now=now):
                 stored.reports += len(one.reports)
             else:
                 stored.refused += 1
@@ -52,18 +54,56 @@ def store_plan(plan: MeterPlan, *, run: ReportRun, now: datetime) -> Stored:
     return stored
 
 
-def _try_to_store(batch: Sequence[EnrolmentPlan], *, run: ReportRun, now: datetime) -> bool:
-    """Store several enrolments in one transaction; False if the ledger refused any of them."""
+def _try_to_store(batch: Sequence[EnrolmentPlan], meter: Meter, *, run: ReportRun, now: datetime) -> bool:
+    """Store several enrolments in one transaction; False if the ledger moved on for any of them."""
+    reports = [report for one in batch for report in one.reports]
     try:
         with transaction.atomic():
+            _lock_unchanged(batch)
+            _check_slices(reports, sets_hours=meter.sets_hours)
             _supersede([pk for one in batch for pk in one.superseded])
-            _check_newest([report for one in batch for report in one.reports if report.revision > 1])
-            rows = [_row(report, run, now) for one in batch for report in one.reports]
-            UsageReport.objects.bulk_create(rows, batch_size=500)
+            UsageReport.objects.bulk_create([_row(report, run, now) for report in reports], batch_size=500)
+            _move_closings(batch)
             _move_planned_through(batch)
     except (IntegrityError, StalePlanError):
         return False
     return True
+
+
+def _lock_unchanged(batch: Sequence[EnrolmentPlan]) -> None:
+    """Nobody else plans these enrolments until the commit; refuse if somebody did since they were read."""
+    marks = dict(
+        Enrolment.objects.select_for_update()
+        .filter(pk__in=[one.enrolment.id for one in batch])
+        .order_by("pk")
+        .values_list("pk", "planned_through")
+    )
+    if any(marks.get(one.enrolment.id) != one.enrolment.planned_through for one in batch):
+        raise StalePlanError
+
+
+def _check_slices(reports: Sequence[PlannedReport], *, sets_hours: bool) -> None:
+    """Refuse a first revision that overlaps a stored slice, and any revision of a slice blocked since.
+
+    Two planners may cut differently (whole days or hours), so the unique key on starts is not enough.
+    A newer revision of the same slice hits that key.
+    """
+    if not reports:
+        return
+    spans = [claimed_span(report.piece.span, sets_hours=sets_hours) for report in reports]
+    stored = UsageReport.objects.filter(
+        enrolment__in={report.enrolment.id for report in reports},
+        slice_end__gt=min(span.start for span in spans),
+        slice_start__lt=max(span.end for span in spans),
+    )
+    rows: dict[int, list[tuple[Span, str]]] = defaultdict(list)
+    for pk, start, end, status in stored.values_list("enrolment", "slice_start", "slice_end", "status"):
+        rows[pk].append((Span(start, end), status))
+    for report, span in zip(reports, spans, strict=True):
+        for other, status in rows[report.enrolment.id]:
+            same = other.start == report.piece.span.start
+            if span.overlaps(other) and (not same or status in UsageReport.BLOCKING):
+                raise StalePlanError
 
 
 def _supersede(ids: Sequence[int]) -> None:
@@ -74,18 +114,6 @@ def _supersede(ids: Sequence[int]) -> None:
         status=Status.SUPERSEDED, next_attempt_at=None
     )
     if taken_back != len(ids):
-        raise StalePlanError
-
-
-def _check_newest(reports: Sequence[PlannedReport]) -> None:
-    """Refuse the plan if a slice was blocked since it was read; a newer revision hits the unique key."""
-    blocked = UsageReport.objects.filter(
-        enrolment__in={report.enrolment.id for report in reports},
-        slice_start__in={report.piece.span.start for report in reports},
-        status__in=UsageReport.BLOCKING,
-    )
-    slices = {(report.enrolment.id, report.piece.span.start) for report in reports}
-    if slices.intersection(blocked.values_list("enrolment_id", "slice_start")):
         raise StalePlanError
 
 
@@ -109,16 +137,24 @@ def _row(report: PlannedReport, run: ReportRun, now: datetime) -> UsageReport:
     )
 
 
+def _move_closings(batch: Sequence[EnrolmentPlan]) -> None:
+    """Rows that wait to be sent say when their period closes by what is known now."""
+    by_instant: dict[datetime, list[int]] = defaultdict(list)
+    for one in batch:
+        for pk, closes_at in one.closings.items():
+            by_instant[closes_at].append(pk)
+    for closes_at, ids in by_instant.items():
+        UsageReport.objects.filter(pk__in=ids).update(closes_at=closes_at)
+
+
 def _move_planned_through(batch: Sequence[EnrolmentPlan]) -> None:
-    """Move each enrolment's mark forward, never back."""
+    """Move each enrolment's mark forward."""
     by_mark: dict[datetime, list[int]] = defaultdict(list)
     for one in batch:
         if one.planned_through:
             by_mark[one.planned_through].append(one.enrolment.id)
     for mark, ids in by_mark.items():
-        Enrolment.objects.filter(Q(planned_through=None) | Q(planned_through__lt=mark), pk__in=ids).update(
-            planned_through=mark
-        )
+        Enrolment.objects.filter(pk__in=ids).update(planned_through=mark)
 
 
 # --- what people are told ----------------------------------------------------------------------------------

@@ -8,10 +8,12 @@ from decimal import Decimal
 
 from django.db.models import F, Prefetch, Q, QuerySet
 
+from sync.domain.accounts import Counts
 from sync.domain.periods import BilledItem, Period, item_start
 from sync.domain.slices import OLDEST_EVENT
 from sync.domain.timeline import Span
 from sync.models import BillingPeriod, Enrolment, Meter, Subject, SubscriptionItem, UsageReport
+from sync.models.ledger import how_it_counts
 
 CHUNK = 500
 """How many ids go into one IN list."""
@@ -60,15 +62,14 @@ class LedgerRow:
     first_sent_at: datetime | None
 
     @property
-    def is_accounted(self) -> bool:
-        """Whether Stripe was or will be told its value, or a person decided that it counts as told.
+    def counts(self) -> Counts:
+        """Return how it counts for its slice."""
+        return how_it_counts(self.status, written_off=self.written_off)
 
-        A dismissed row counts only if real usage was written off with it; one that was dismissed
-        because the measurement was wrong leaves the slice at what Stripe holds.
-        """
-        if self.status == UsageReport.Status.DISMISSED:
-            return self.written_off
-        return self.status not in UsageReport.WITHDRAWN
+    @property
+    def was_never_claimed(self) -> bool:
+        """Whether it waits and nobody has begun to send it: only such a row can be superseded."""
+        return self.status == UsageReport.Status.PENDING and self.first_sent_at is None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -105,7 +106,8 @@ def enrolments_to_plan(
 ) -> list[EnrolmentToPlan]:
     """Return the scope's enrolments on this meter that are not paused.
 
-    Their ledger rows are those that end after `since` or that lie beyond what was planned so far.
+    Their ledger rows are those that end after `since`, that lie beyond what was planned so far, or that
+    are not settled and young enough to be sent. Who has no subject is left out: nothing can be measured.
     Query count is constant up to `CHUNK` enrolments and grows with their number only in such chunks.
     """
     found = {
@@ -120,8 +122,8 @@ def enrolments_to_plan(
         chunk = ids[first : first + CHUNK]
         _attach_subjects(found, chunk)
         _attach_items(found, chunk, meter, now)
-        _attach_rows(found, chunk, since)
-    return list(found.values())
+        _attach_rows(found, chunk, since, now)
+    return [enrolment for enrolment in found.values() if enrolment.subjects]
 
 
 def _attach_subjects(found: dict[int, EnrolmentToPlan], ids: Sequence[int]) -> None:
@@ -169,10 +171,13 @@ def _billed(item: SubscriptionItem, periods: Iterable[BillingPeriod]) -> BilledI
     )
 
 
-def _attach_rows(found: dict[int, EnrolmentToPlan], ids: Sequence[int], since: datetime) -> None:
+def _attach_rows(
+    found: dict[int, EnrolmentToPlan], ids: Sequence[int], since: datetime, now: datetime
+) -> None:
+    unsettled = Q(status__in=UsageReport.UNSETTLED, slice_end__gt=now - OLDEST_EVENT)
     beyond = Q(enrolment__planned_through=None) | Q(slice_end__gt=F("enrolment__planned_through"))
     rows = (
-        UsageReport.objects.filter(Q(slice_end__gt=since) | beyond, enrolment__in=ids)
+        UsageReport.objects.filter(Q(slice_end__gt=since) | beyond | unsettled, enrolment__in=ids)
         .order_by("enrolment", "slice_start", "revision")
         .values_list("enrolment_id", *LedgerRow.__dataclass_fields__)
     )

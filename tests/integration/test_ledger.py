@@ -201,7 +201,7 @@ class TestUnknownOutcome:
         world.control.fault(EVENTS, times=50, status=429)
         world.report()
         world.control.clear_faults()
-        UsageReport.objects.update(closes_at=world.now)
+        BillingPeriod.objects.update(end=world.now - timedelta(minutes=1), closes_at=world.now)
         world.report(sync=False)
         assert world.statuses() == ["late"]
         assert world.billed(ada) == 0
@@ -240,7 +240,6 @@ class TestDecisions:
 
     def test_dismissed_late_usage_counts_as_told(self, world, ada):
         world.report()
-        UsageReport.objects.update(closes_at=world.now)
         BillingPeriod.objects.update(end=world.now - timedelta(minutes=1), closes_at=world.now)
         world.use("ada", 5, at("2026-03-10T09:31"))
         world.report(sync=False)

@@ -17,34 +17,49 @@ from tests.unit.test_slices import at
 
 Status = UsageReport.Status
 TABLE = [
-    # answer, tried how often, becomes, retried, may have arrived, new idempotency key
-    ("req_1", 1, Status.DELIVERED, False, False, False),
-    (DuplicateIdentifier("exists", http_status=400), 2, Status.DELIVERED, False, False, False),
-    (DuplicateIdentifier("exists", http_status=400), 1, Status.UNKNOWN, False, True, False),
-    (TemporaryFailure("429", maybe_arrived=False, http_status=429), 1, Status.PENDING, True, False, False),
-    (TemporaryFailure("409", maybe_arrived=False, http_status=409), 1, Status.PENDING, True, False, False),
-    (TemporaryFailure("500", maybe_arrived=True, http_status=500), 1, Status.PENDING, True, True, True),
-    (TemporaryFailure("refused", maybe_arrived=False), 1, Status.PENDING, True, False, False),
-    (OutcomeUnknown("timeout"), 1, Status.UNKNOWN, True, True, False),
-    (OutcomeUnknown("idempotency_error", http_status=400), 1, Status.UNKNOWN, True, True, True),
-    (MeterRefused("inactive", http_status=400), 1, Status.PENDING, False, False, True),
-    (Misconfigured("401", http_status=401), 1, Status.PENDING, False, False, True),
-    (Rejected("no such customer", http_status=400), 1, Status.REJECTED, False, False, False),
-    (NotSent(), 1, Status.PENDING, False, False, False),
+    # answer, may have arrived before, becomes, retried, may have arrived, new idempotency key
+    ("req_1", False, Status.DELIVERED, False, False, False),
+    (DuplicateIdentifier("exists", http_status=400), True, Status.DELIVERED, False, False, False),
+    (DuplicateIdentifier("exists", http_status=400), False, Status.UNKNOWN, False, True, False),
+    (
+        TemporaryFailure("429", maybe_arrived=False, http_status=429),
+        False,
+        Status.PENDING,
+        True,
+        False,
+        False,
+    ),
+    (
+        TemporaryFailure("409", maybe_arrived=False, http_status=409),
+        False,
+        Status.PENDING,
+        True,
+        False,
+        False,
+    ),
+    (TemporaryFailure("500", maybe_arrived=True, http_status=500), False, Status.PENDING, True, True, True),
+    (TemporaryFailure("refused", maybe_arrived=False), False, Status.PENDING, True, False, False),
+    (OutcomeUnknown("timeout"), False, Status.UNKNOWN, True, True, False),
+    (OutcomeUnknown("idempotency_error", http_status=400), False, Status.UNKNOWN, True, True, True),
+    (MeterRefused("inactive", http_status=400), False, Status.PENDING, False, False, True),
+    (Misconfigured("401", http_status=401), False, Status.PENDING, False, False, True),
+    (Rejected("no such customer", http_status=400), False, Status.REJECTED, False, False, False),
+    (Rejected("no such customer", http_status=400), True, Status.UNKNOWN, False, True, False),
+    (NotSent(), False, Status.PENDING, False, False, False),
 ]
 
 
 class TestSettlementOf:
-    @pytest.mark.parametrize(("answer", "attempts", "status", "retried", "maybe_arrived", "new_key"), TABLE)
-    def test_follows_the_table(self, answer, attempts, status, retried, maybe_arrived, new_key):
-        found = settlement_of(answer, attempts=attempts, jitter=0.5)
+    @pytest.mark.parametrize(("answer", "before", "status", "retried", "maybe_arrived", "new_key"), TABLE)
+    def test_follows_the_table(self, answer, before, status, retried, maybe_arrived, new_key):
+        found = settlement_of(answer, attempts=1, maybe_arrived=before, jitter=0.5)
         assert found.status == status
         assert (found.retry_in is not None) == retried
         assert (found.maybe_arrived, found.new_key) == (maybe_arrived, new_key)
 
     def test_puts_before_people_what_only_they_can_decide(self):
-        duplicate = settlement_of(DuplicateIdentifier("exists"), attempts=1, jitter=0)
-        rejected = settlement_of(Rejected("no"), attempts=1, jitter=0)
+        duplicate = settlement_of(DuplicateIdentifier("exists"), attempts=1, maybe_arrived=False, jitter=0)
+        rejected = settlement_of(Rejected("no"), attempts=1, maybe_arrived=False, jitter=0)
         assert duplicate.finding == Finding.Kind.UNKNOWN_OUTCOME
         assert rejected.finding == Finding.Kind.REJECTED
 

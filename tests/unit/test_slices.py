@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.domain.periods import Stretch
-from sync.domain.slices import HourIndex, Stored, cut_slices, is_late, reading_of
+from sync.domain.slices import HourIndex, StoredSlice, cut_slices, is_late, reading_of
 from sync.domain.timeline import DAY, HOUR, SECOND, Span, floor_to
 
 
@@ -23,7 +23,7 @@ def stretch(start: str, end: str) -> Stretch:
 def cut(*stretches, stored=(), fresh_from=None, reread_from=None, horizon, limit=None, sets_hours=False):
     slices = cut_slices(
         stretches,
-        stored=[Stored(span=s, event_at=s.end - SECOND, closes_at=s.end + HOUR) for s in stored],
+        stored=[StoredSlice(span=s, event_at=s.end - SECOND, closes_at=s.end + HOUR) for s in stored],
         fresh_from=fresh_from,
         reread_from=reread_from or horizon - 3 * HOUR,
         horizon=horizon,
@@ -134,7 +134,9 @@ class TestCutSlices:
             horizon = at("01 00:00:00") + timedelta(seconds=offset)
             found = cut_slices(
                 stretches,
-                stored=[Stored(span=s, event_at=s.end - SECOND, closes_at=s.end) for s in stored.values()],
+                stored=[
+                    StoredSlice(span=s, event_at=s.end - SECOND, closes_at=s.end) for s in stored.values()
+                ],
                 fresh_from=planned,
                 reread_from=horizon - 3 * HOUR,
                 horizon=horizon,

@@ -13,17 +13,13 @@ from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from sync.domain.slices import OLDEST_EVENT
 from sync.domain.timeline import HOUR, Span, floor_to
 from sync.management.base import EXIT_FAILED, EXIT_INTERRUPTED, SyncCommand, login
 from sync.management.report_output import as_json, line_text, summary_table
 from sync.models import ReportRun
-from sync.operations.check_request import OLDEST_WINDOW
-from sync.operations.report_usage import (
-    ReportRequest,
-    ReportResult,
-    ReportRules,
-    report_usage,
-)
+from sync.operations.report_request import ReportRequest, ReportRules
+from sync.operations.report_usage import ReportResult, report_usage
 from sync.ports import InvalidInput
 from sync.queries.planning import Scope
 from sync.wiring import connect
@@ -125,7 +121,7 @@ def _window(start: str | None, end: str | None, *, now: datetime) -> Span | None
     if start is None and end is None:
         return None
     hour = floor_to(now, HOUR)
-    oldest = floor_to(now - OLDEST_WINDOW, HOUR)
+    oldest = floor_to(now - OLDEST_EVENT, HOUR)
     return Span(
         _instant("--from", start) if start else oldest + HOUR,
         _instant("--to", end) if end else hour,

@@ -1,14 +1,37 @@
-"""Whether what somebody asked to have reported makes sense."""
+"""What somebody asks to have reported, and whether it makes sense."""
 
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from sync.domain.slices import OLDEST_EVENT
 from sync.domain.timeline import HOUR, Span, floor_to
-from sync.models import Customer, Meter, Subscription
+from sync.models import Customer, Meter, ReportRun, Subscription
 from sync.ports import InvalidInput
 from sync.queries.planning import Scope, enrolments_in
 
-OLDEST_WINDOW = timedelta(days=34)
-"""Stripe refuses timestamps older than 35 days; a day is left for retries."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportRequest:
+    """What somebody asked to have reported."""
+
+    scope: Scope = field(default_factory=Scope)
+    window: Span | None = None
+    """Only slices inside it are planned; what is due is delivered all the same."""
+    dry_run: bool = False
+    sync: bool = True
+    retry_rejected: bool = False
+    trigger: ReportRun.Trigger = ReportRun.Trigger.COMMAND
+    requested_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportRules:
+    """The settings a run goes by."""
+
+    tail: timedelta
+    brake_percent: int
+    invoice_grace: timedelta
+    calls_per_second: int
 
 
 def check_window(window: Span, *, now: datetime) -> None:
@@ -21,7 +44,7 @@ def check_window(window: Span, *, now: datetime) -> None:
         ),
         (window.end > now, "--to lies in the future; usage is reported once its hour is over."),
         (
-            window.start < now - OLDEST_WINDOW,
+            window.start < now - OLDEST_EVENT,
             "--from is more than 34 days ago; Stripe takes no usage older than 35 days.",
         ),
     )
