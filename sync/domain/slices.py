@@ -48,7 +48,14 @@ def cut_slices(
     stands for an hour (`sets_hours`), all billable parts of that hour belong to one slice. With a `limit`
     only what lies inside it is due.
     """
-    again = [row for row in stored if row.unsettled or row.span.end > reread_from]
+    again = [
+        row
+        for row in stored
+        # Where one value stands for an hour, a stretch that begins in a stored slice's hour changes it.
+        if row.unsettled
+        or row.span.end > reread_from
+        or (fresh_from and claimed_span(row.span, sets_hours=sets_hours).end > fresh_from)
+    ]
     kept = [_stored_slice(row, stretches, sets_hours=sets_hours) for row in again]
     fixed = [s for s in kept if s.parts and s.span.end <= horizon]
     if limit:

@@ -61,6 +61,16 @@ def summary_table(result: ReportResult) -> Table:
     return table
 
 
+def decision_hint(result: ReportResult) -> str:
+    """Return the sentence that says what of this run waits for a person, or ""."""
+    waits = [
+        f"{result.run.counters[name]} {name}"
+        for name in ("held", "late", "rejected", "unknown")
+        if result.run.counters.get(name)
+    ]
+    return f"Waiting for a decision: {', '.join(waits)}. See manage.py held_reports --list." if waits else ""
+
+
 def _units(line: ReportLine) -> str:
     return f"{line.total_usage:.{line.decimals}f}"
 

@@ -175,7 +175,7 @@ def _attach_rows(
     found: dict[int, EnrolmentToPlan], ids: Sequence[int], since: datetime, now: datetime
 ) -> None:
     unsettled = Q(status__in=UsageReport.UNSETTLED, slice_end__gt=now - OLDEST_EVENT)
-    beyond = Q(enrolment__planned_through=None) | Q(slice_end__gt=F("enrolment__planned_through"))
+    beyond = Q(enrolment__planned_through=None) | Q(slice_end__gte=F("enrolment__planned_through"))
     rows = (
         UsageReport.objects.filter(Q(slice_end__gt=since) | beyond | unsettled, enrolment__in=ids)
         .order_by("enrolment", "slice_start", "revision")

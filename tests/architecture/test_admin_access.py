@@ -17,6 +17,7 @@ from sync.models import (
     Subject,
     Subscription,
     SubscriptionItem,
+    SubscriptionPause,
     UsageReport,
 )
 
@@ -32,6 +33,7 @@ UNTOUCHABLE = [
     Subject,
     Subscription,
     SubscriptionItem,
+    SubscriptionPause,
     UsageReport,
 ]
 OURS = [(model, page) for model, page in admin.site._registry.items() if model.__module__.startswith("sync.")]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sync.domain.timeline import HOUR, floor_to
+from sync.domain.timeline import DAY, HOUR, floor_to
 from tests.console import Console, Databases, signal_process
 from tests.world import World
 
@@ -178,3 +178,24 @@ class TestTwoProcesses:
                 run.communicate(timeout=80)
         assert console.manage("report_usage", "--no-sync").returncode == 0
         assert business.billed() == {business.expected}
+
+    def test_bill_once_what_one_plans_by_the_day_and_the_other_by_the_hour(
+        self, sandbox, sandbox_server, config, console
+    ):
+        with World(sandbox, sandbox_server, config) as world:
+            day = floor_to(datetime.now(UTC), DAY) - 2 * DAY
+            world.at(day - DAY)
+            tokens = world.meter()
+            people = [world.subscriber(tokens, f"c{number}") for number in range(5)]
+            world.use_many([(who.subject, USED, day + 14.5 * HOUR) for who in people])
+            world.control.set_clock(None)
+            assert console.manage("sync_stripe").returncode == 0
+            world.control.settings(openmeter_latency_ms=1000)
+            window = [f"{day + hours * HOUR:%Y-%m-%dT%H:%M:%SZ}" for hours in (12, 16)]
+            runs = [
+                console.start("report_usage", "--no-sync"),
+                console.start("report_usage", "--no-sync", "--from", window[0], "--to", window[1]),
+            ]
+            for run in runs:
+                run.communicate(timeout=60)
+            assert {world.billed(who) for who in people} == {USED}

@@ -263,3 +263,14 @@ class TestHeldReports:
         code, _, err = shell("held_reports", "--release", number)
         assert code == 2
         assert number in err
+
+    def test_decides_what_can_be_decided_and_names_the_rest(self, shell, world, held):
+        late = UsageReport.objects.get(status="delivered")
+        UsageReport.objects.filter(pk=late.pk).update(
+            status="late", delivered_at=None, closes_at=at("2026-03-10T10:00")
+        )
+        code, out, err = shell("held_reports", "--release", "all")
+        assert code == 2
+        assert f"Report {late.pk} belongs to a billing period that closed" in err
+        assert "released" in out
+        assert UsageReport.objects.get(pk=held.pk).status == "pending"

@@ -25,6 +25,7 @@ from sync.models import (
     Subject,
     Subscription,
     SubscriptionItem,
+    SubscriptionPause,
     UsageReport,
 )
 
@@ -88,6 +89,7 @@ def fill_one(number, run):
         created_at=NOW,
         fetched_at=NOW,
     )
+    SubscriptionPause.objects.create(subscription=subscription, start=NOW)
     BillingPeriod.objects.create(item=item, start=NOW, end=NOW + 700 * HOUR, closes_at=NOW + 701 * HOUR)
     enrolment = Enrolment.objects.create(customer=customer, meter=meter)
     report = UsageReport.objects.create(

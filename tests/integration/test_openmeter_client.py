@@ -10,7 +10,16 @@ import pytest
 
 from sync.clients.openmeter import OpenMeterClient
 from sync.clients.openmeter_transport import OpenMeterTransport
-from sync.ports import Misconfigured, NotFound, Rejected, SourceMeter, SyncError, TemporaryFailure, UsageRow
+from sync.ports import (
+    AnswerTooLarge,
+    Misconfigured,
+    NotFound,
+    Rejected,
+    SourceMeter,
+    SyncError,
+    TemporaryFailure,
+    UsageRow,
+)
 from tests.integration.stub_server import HTML, Answer, running_stub, unused_url
 
 START = datetime(2026, 3, 10, 10, tzinfo=UTC)
@@ -241,7 +250,7 @@ class TestFailures:
     def test_stops_reading_an_answer_that_is_too_large(self, peer):
         peer.will(answer(*[row()] * 100))
 
-        with pytest.raises(SyncError, match="shorter stretch"):
+        with pytest.raises(AnswerTooLarge, match="shorter stretch"):
             client(peer.url, max_response_bytes=1000).query("m1", start=START, end=END, window="HOUR")
 
     def test_never_shows_the_token(self, peer):

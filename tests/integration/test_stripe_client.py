@@ -207,7 +207,7 @@ class TestParsing:
         found = gateway(peer.url).subscription("sub_1")
 
         assert (found.customer_id, found.status, found.billing_mode) == ("cus_1", "", "classic")
-        assert (found.items[0].price_id, found.items[0].meter) == ("price_1", "")
+        assert found.items[0].price_id == "price_1"
         assert found.items[0].period_start == found.items[0].period_end
 
     def test_reads_the_period_from_the_subscription_of_an_older_peer(self, peer):

@@ -20,13 +20,13 @@ def period(start: str, end: str) -> Period:
     return Period(span=Span(at(start), at(end)), closes_at=at(end) + HOUR)
 
 
-def item(*periods: Period, status="active", starts_at=None, ends_at=None, trial=None) -> BilledItem:
+def item(*periods: Period, status="active", starts_at=None, ends_at=None, unbilled=()) -> BilledItem:
     return BilledItem(
         status=status,
         periods=periods,
         starts_at=starts_at or periods[0].span.start,
         ends_at=ends_at,
-        trial=trial,
+        unbilled=unbilled,
     )
 
 
@@ -67,17 +67,34 @@ class TestBillableStretches:
 
     def test_leave_the_trial_out_to_the_second(self):
         trial = Span(at("01 09:20:33"), at("02 10:10:10"))
-        assert spans(item(FIRST, trial=trial)) == [(at("02 10:10:10"), at("08 13:45:00"))]
+        assert spans(item(FIRST, unbilled=[trial])) == [(at("02 10:10:10"), at("08 13:45:00"))]
+
+    def test_leave_every_pause_out_to_the_second(self):
+        trial = Span(at("01 09:20:33"), at("02 10:10:10"))
+        over = Span(at("04 11:11:11"), at("05 12:12:12"))
+        still = Span(at("07 00:00:01"), datetime.max.replace(tzinfo=UTC))
+        assert spans(item(FIRST, SECOND, status="paused", unbilled=[still, over, trial])) == [
+            (at("02 10:10:10"), at("04 11:11:11")),
+            (at("05 12:12:12"), at("07 00:00:01")),
+        ]
+
+    def test_are_not_changed_by_a_trial_without_length(self):
+        nothing = Span(at("04 11:11:11"), at("04 11:11:11"))
+        assert spans(item(FIRST, unbilled=[nothing])) == spans(item(FIRST))
+
+    def test_end_to_the_second_where_a_pause_begins_with_the_next_period(self):
+        pause = Span(at("08 13:45:37"), at("09 00:00:00"))
+        assert spans(item(FIRST, SECOND, unbilled=[pause]))[0][1] == at("08 13:45:37")
 
     def test_leave_out_what_came_before_the_item_or_before_reporting_began(self):
         assert spans(item(FIRST, starts_at=at("02 10:10:10")))[0][0] == at("02 10:10:10")
         assert spans(item(FIRST), report_from=at("04 00:00:00"))[0][0] == at("04 00:00:00")
 
-    @pytest.mark.parametrize("status", ["incomplete", "incomplete_expired", "paused"])
+    @pytest.mark.parametrize("status", ["incomplete", "incomplete_expired"])
     def test_are_none_for_what_stripe_does_not_bill(self, status):
         assert spans(item(FIRST, status=status)) == []
 
-    @pytest.mark.parametrize("status", ["active", "past_due", "unpaid", "trialing", "canceled"])
+    @pytest.mark.parametrize("status", ["active", "past_due", "unpaid", "trialing", "paused", "canceled"])
     def test_exist_for_every_status_that_stripe_bills(self, status):
         assert spans(item(FIRST, status=status))
 

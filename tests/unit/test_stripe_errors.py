@@ -99,6 +99,8 @@ ANSWERS = [
     ("gone", said(404, NO_CUSTOMER, code="resource_missing"), READ, NotFound, None),
     ("gone, as a parameter", said(400, NO_CUSTOMER, code="resource_missing"), READ, NotFound, None),
     ("no such address", said(404, "Unrecognized request URL"), READ, Misconfigured, None),
+    ("no such address, event", said(404, "Unrecognized request URL"), EVENT, Misconfigured, None),
+    ("no such address, write", said(404, "Unrecognized request URL"), WRITE, Misconfigured, None),
     ("bad question", said(400, "Invalid limit"), READ, Rejected, None),
     ("unauthorized", said(401, "Invalid API Key provided: sk_test_****wxyz"), EVENT, Misconfigured, None),
     ("forbidden", said(403, "requires the 'rak_customer_read' permission"), READ, Misconfigured, None),

@@ -47,9 +47,17 @@ class Command(SyncCommand):
             self._list(chosen, as_json=options["format"] == "json")
             return
         verb = "release" if options["release"] else "dismiss"
+        refused: list[str] = []
         for report_id in _numbers(options["release"] or options["dismiss"], chosen):
-            report = self._decide(verb, report_id, options["why"])
-            self.stdout.write(f"{verb}d: {report}")
+            try:
+                report = self._decide(verb, report_id, options["why"])
+            except InvalidInput as error:
+                refused.append(str(error))
+            else:
+                self.stdout.write(f"{verb}d: {report}")
+        if refused:
+            # What could be decided is; the rest is said.
+            raise InvalidInput("\n".join(refused))
         if verb == "release":
             self.stdout.write("Run manage.py report_usage to send what was released.")
 

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sync.domain.slices import OLDEST_EVENT
 from sync.domain.timeline import HOUR, Span, floor_to
 from sync.management.base import EXIT_FAILED, EXIT_INTERRUPTED, SyncCommand, login
-from sync.management.report_output import as_json, line_text, summary_table
+from sync.management.report_output import as_json, decision_hint, line_text, summary_table
 from sync.models import ReportRun
 from sync.operations.report_request import ReportRequest, ReportRules
 from sync.operations.report_usage import ReportResult, report_usage
@@ -102,6 +102,8 @@ class Command(SyncCommand):
             self.stdout.write(line_text(line))
         console = Console(file=sys.stdout if self.stdout.isatty() else self.stdout, highlight=False)  # type: ignore[arg-type]
         console.print(summary_table(result))
+        if hint := decision_hint(result):
+            self.stdout.write(hint)
         for error in result.errors:
             self.stderr.write(error)
 

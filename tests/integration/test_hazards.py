@@ -1,0 +1,259 @@
+"""Situations in which a careless ledger bills twice or forgets; each once did here."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from sync.domain.timeline import Span
+from sync.models import Enrolment, Finding, Meter, ReportRun, UsageReport
+from sync.operations.plan_reports import PlanningRules, plan_meter
+from sync.operations.resolve_report import dismiss_report, release_report
+from sync.operations.store_plan import store_plan
+from sync.queries.planning import Scope, enrolments_to_plan
+from sync.wiring import connect
+from tests.functional.test_report_usage import at
+from tests.integration.test_ledger import EVENTS, new_run
+
+HOUR = timedelta(hours=1)
+TEN = at("2026-03-10T10:03")
+NO_SUCH_CUSTOMER = {"error": {"type": "invalid_request_error", "message": "No such customer: 'cus_x'"}}
+
+
+def compute(world, limit=None):
+    """Read the ledger, then ask OpenMeter, and return the plan without storing it."""
+    meter = Meter.objects.get()
+    since = limit.start if limit else world.now - world.config.tail
+    return plan_meter(
+        meter=meter,
+        enrolments=enrolments_to_plan(meter, scope=Scope(), since=since, now=world.now),
+        source=connect(config=world.config).openmeter,
+        rules=PlanningRules(tail=world.config.tail, brake_percent=5, limit=limit),
+        now=world.now,
+    )
+
+
+class TestTwoPlannersThatCutDifferently:
+    def test_around_midnight_one_wins(self, world):
+        tokens = world.meter()
+        ada = world.subscriber(tokens)
+        world.report()
+        world.use("ada", 7, at("2026-03-11T14:30"))
+        world.at(at("2026-03-12T00:01:59"))
+        world.sync()
+        by_hours = compute(world)
+        world.at(at("2026-03-12T00:02:01"))
+        by_day = compute(world)
+        run = new_run(world)
+        assert store_plan(by_hours, run=run, now=world.now).refused == 0
+        assert store_plan(by_day, run=run, now=world.now).refused == 1
+        world.report(sync=False)
+        assert world.billed(ada) == 7
+
+    @pytest.mark.parametrize("window", ["", "hour"])
+    @pytest.mark.parametrize("chosen_first", [True, False])
+    def test_of_a_chosen_window_and_everything_one_wins(self, world, window, chosen_first):
+        tokens = world.meter(window=window)
+        ada = world.subscriber(tokens)
+        world.use("ada", 7, at("2026-03-11T14:30"))
+        world.at(at("2026-03-12T08:03"))
+        world.sync()
+        plans = [compute(world, Span(at("2026-03-11T12:00"), at("2026-03-11T16:00"))), compute(world)]
+        run = new_run(world)
+        refused = [
+            store_plan(plan, run=run, now=world.now).refused
+            for plan in (plans if chosen_first else plans[::-1])
+        ]
+        assert refused == [0, 1]
+        world.report(sync=False)
+        assert world.billed(ada) == 7
+
+
+class TestNumbers:
+    def test_of_twenty_decimals_stop_nobody(self, world):
+        tokens = world.meter()
+        ada, bob = world.subscriber(tokens), world.subscriber(tokens, "bob")
+        world.use("ada", repr(0.0001 + 0.0002), at("2026-03-10T09:30"))
+        world.use("bob", 5, at("2026-03-10T09:30"))
+        world.at(TEN)
+        world.report()
+        assert (world.billed(ada), world.billed(bob)) == (Decimal("0.0003"), 5)
+
+    @pytest.mark.parametrize("absurd", ["1e25", "1e70", "-1e300"])
+    def test_that_no_ledger_holds_stop_only_whose_they_are(self, world, absurd):
+        tokens = world.meter()
+        ada, bob = world.subscriber(tokens), world.subscriber(tokens, "bob")
+        world.use("ada", absurd, at("2026-03-10T09:30"))
+        world.use("bob", 5, at("2026-03-10T09:30"))
+        world.at(TEN)
+        result = world.report()
+        assert (world.billed(ada), world.billed(bob)) == (0, 5)
+        assert result.run.status == ReportRun.Status.PARTIAL
+        assert ada.customer in result.errors[0]
+        assert Enrolment.objects.get(customer__stripe_id=ada.customer).planned_through is None
+
+    def test_and_faults_of_ours_with_one_meter_do_not_stop_another(self, world, monkeypatch, caplog):
+        tokens, calls = world.meter(), world.meter("calls")
+        ada, bob = world.subscriber(tokens), world.subscriber(calls, "bob")
+        world.use("ada", 3, at("2026-03-10T09:30"))
+        world.use("bob", 4, at("2026-03-10T09:30"), "calls")
+        world.at(TEN)
+
+        def broken(*, meter, **rest):
+            if meter.event_name == "tokens":
+                raise ZeroDivisionError
+            return plan_meter(meter=meter, **rest)
+
+        monkeypatch.setattr("sync.operations.report_usage.plan_meter", broken)
+        result = world.report()
+        assert (world.billed(ada), world.billed(bob, "calls")) == (0, 4)
+        assert "Meter tokens could not be planned" in result.errors[0]
+
+
+class TestAnswersThatNobodyShouldBelieve:
+    def test_are_no_measurement(self, world):
+        tokens = world.meter()
+        ada = world.subscriber(tokens)
+        world.use("ada", 10, at("2026-03-10T09:30"))
+        world.at(TEN)
+        world.report()
+        world.forget()
+        for _ in range(6):
+            world.later(hours=1)
+            world.report()
+        for hour in range(6):
+            world.use("ada", 10, at("2026-03-10T09:30") + hour * HOUR)
+        world.later(hours=1)
+        world.report()
+        for report in UsageReport.objects.filter(status="held"):
+            dismiss_report(report_id=report.pk, why="OpenMeter was empty", who="eve", now=world.now)
+        world.report()
+        assert world.billed(ada) == 60
+
+    def test_stay_unbelievable_while_nobody_has_decided(self, world):
+        tokens = world.meter()
+        people = [world.subscriber(tokens, f"c{number}") for number in range(3)]
+        world.use_many([(who.subject, 10, at("2026-03-10T09:30")) for who in people])
+        world.at(TEN)
+        world.report()
+        for who in people[:2]:
+            world.forget(subject=who.subject)
+        for hour in range(1, 6):
+            world.use("c2", 10, at("2026-03-10T09:30") + hour * HOUR)
+            world.later(hours=1)
+            world.report()
+        world.use_many(
+            [(who.subject, 10, at("2026-03-10T09:30") + h * HOUR) for who in people[:2] for h in range(6)]
+        )
+        for report in UsageReport.objects.filter(status="held"):
+            dismiss_report(report_id=report.pk, why="half of OpenMeter was away", who="eve", now=world.now)
+        world.report()
+        assert [world.billed(who) for who in people] == [60, 60, 60]
+
+    def test_do_not_keep_a_silent_new_meter_from_being_done(self, world):
+        world.subscriber(world.meter())
+        world.at(TEN)
+        world.report()
+        assert Enrolment.objects.get().planned_through == at("2026-03-10T10:00")
+
+
+class TestWhoHasNoSubject:
+    def test_was_not_measured(self, world):
+        tokens = world.meter()
+        world.subscriber(tokens)
+        customer = world.stripe("POST", "/customers", name="bob", metadata={"external_key": "ada"})["id"]
+        bob = world.subscribe(customer, tokens, "bob")
+        world.use("bob", 5, at("2026-03-10T09:30"))
+        world.at(at("2026-03-10T20:03"))
+        world.report()
+        world.stripe("POST", f"/customers/{customer}", metadata={"external_key": "bob"})
+        world.later(minutes=5)
+        world.report()
+        assert world.billed(bob) == 5
+
+
+class TestUsageThatArrivesWhileASliceWaitsForAPerson:
+    @pytest.mark.parametrize("why", ["rejected", "held"])
+    @pytest.mark.parametrize("window", ["", "hour"])
+    def test_is_reported_with_it(self, world, why, window):
+        tokens = world.meter(window=window)
+        ada = world.subscriber(tokens)
+        world.sync()
+        if why == "held":
+            Meter.objects.update(max_units_per_slice=9)
+        else:
+            world.control.fault(EVENTS, status=400, body=NO_SUCH_CUSTOMER)
+        world.use("ada", 10, at("2026-03-10T09:30"))
+        world.at(TEN)
+        world.report()
+        assert world.statuses() == [why]
+        world.use("ada", 4, at("2026-03-10T09:31"))
+        world.later(hours=20)
+        world.report()
+        Meter.objects.update(max_units_per_slice=None)
+        waiting = UsageReport.objects.get(status=why)
+        release_report(report_id=waiting.pk, why="it is right", who="eve", run=None, now=world.now)
+        world.report()
+        assert world.billed(ada) == 14
+
+    def test_a_written_off_hour_stays_written_off(self, world):
+        tokens = world.meter(window="hour")
+        ada = world.subscriber(tokens)
+        world.use("ada", 10, at("2026-03-10T09:30"))
+        world.at(TEN)
+        world.report()
+        world.use("ada", 4, at("2026-03-10T09:31"))
+        world.control.fault(EVENTS, status=400, body=NO_SUCH_CUSTOMER)
+        world.report()
+        rejected = UsageReport.objects.get(status="rejected")
+        dismiss_report(report_id=rejected.pk, why="goodwill", who="eve", now=world.now)
+        world.use("ada", 1, at("2026-03-10T09:32"))
+        world.report()
+        assert world.billed(ada) == 11
+
+
+@pytest.mark.usefixtures("world")
+class TestOutcomes:
+    @pytest.fixture
+    def ada(self, world):
+        """Return a customer who used 10 tokens in the hour before ten."""
+        who = world.subscriber(world.meter())
+        world.use("ada", 10, at("2026-03-10T09:30"))
+        world.at(TEN)
+        return who
+
+    def test_a_refusal_after_a_try_that_may_have_arrived_is_for_people(self, world, ada):
+        odd = {"error": {"type": "invalid_request_error", "message": "Something odd"}}
+        world.control.fault(EVENTS, status=500, store=True)
+        world.control.fault(EVENTS, status=400, body=odd)
+        world.report()
+        assert world.statuses() == ["unknown"]
+        assert Finding.objects.filter(kind=Finding.Kind.UNKNOWN_OUTCOME, resolved_at=None).exists()
+        world.report(retry_rejected=True)
+        assert world.billed(ada) == 10
+
+    def test_a_name_that_stripe_knows_after_a_mere_429_is_not_ours(self, world, ada):
+        world.sync()
+        meter = Meter.objects.get()
+        world.stripe(
+            "POST",
+            "/billing/meter_events",
+            event_name="tokens",
+            identifier=f"bc1:{meter.stripe_id}:{ada.customer}:{int(at('2026-03-10T09:00').timestamp())}:1",
+            payload={"stripe_customer_id": ada.customer, "value": "3"},
+            timestamp=int(at("2026-03-10T09:59:59").timestamp()),
+        )
+        world.control.fault(EVENTS, status=429)
+        world.report(sync=False)
+        assert world.statuses() == ["unknown"]
+
+    def test_a_waiting_report_learns_that_its_period_was_cut_short(self, world, ada, monkeypatch):
+        monkeypatch.setattr("sync.operations.deliver_reports.TRIES_PER_RUN", 1)
+        world.control.fault(EVENTS, status=429)
+        world.report()
+        world.at(at("2026-03-10T10:05"))
+        world.stripe("DELETE", f"/subscriptions/{ada.subscription}")
+        world.at(at("2026-03-10T15:00"))
+        world.report()
+        assert world.statuses() == ["late"]
+        assert world.billed(ada) == 0
