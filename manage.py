@@ -8,9 +8,14 @@ import sys
 def main() -> None:
     """Run one management command and exit with its code."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_console.settings")
-    from django.core.exceptions import ImproperlyConfigured
-    from django.core.management import execute_from_command_line
-
+    try:
+        from django.core.exceptions import ImproperlyConfigured
+        from django.core.management import execute_from_command_line
+    except ImportError:
+        sys.stderr.write(
+            "Django is not installed here: run make install, then .venv/bin/python manage.py …\n"
+        )
+        sys.exit(2)
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:

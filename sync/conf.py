@@ -42,9 +42,9 @@ def load_config() -> Config:
     """Return the configuration that Django's settings hold now."""
     return Config(
         stripe_key=settings.STRIPE_KEY.strip(),
-        stripe_api_base=settings.STRIPE_API_BASE.rstrip("/"),
+        stripe_api_base=settings.STRIPE_API_BASE.strip().rstrip("/"),
         stripe_rate_limit=settings.STRIPE_RATE_LIMIT,
-        openmeter_url=settings.OPENMETER_URL.rstrip("/"),
+        openmeter_url=settings.OPENMETER_URL.strip().rstrip("/"),
         openmeter_token=settings.OPENMETER_TOKEN.strip(),
         allow_live=settings.ALLOW_LIVE,
         tail=timedelta(hours=settings.REPORT_TAIL_HOURS),

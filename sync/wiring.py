@@ -43,6 +43,9 @@ def connect(*, config: Config | None = None) -> Connections:
 def guard(config: Config) -> None:
     """Raise `Misconfigured`, with what to do, unless key and addresses may be used. Shows no key."""
     _check_key(config)
+    if not re.fullmatch(r"[\x21-\x7e]*", config.openmeter_token):
+        message = "OPENMETER_TOKEN holds characters that no token has; copy it again, without blanks."
+        raise Misconfigured(message)
     _check_address("STRIPE_API_BASE", config.stripe_api_base, example=STRIPE_ADDRESS)
     _check_address("OPENMETER_URL", config.openmeter_url, example="http://localhost:8888")
 

@@ -28,6 +28,7 @@ def as_json(result: ReportResult) -> dict[str, Any]:
         "dry_run": result.run.dry_run,
         "counters": dict(result.run.counters),
         "errors": list(result.errors),
+        "undecided": dict(result.undecided),
         "lines": [
             {
                 "stripe_customer": line.stripe_customer,
@@ -55,19 +56,15 @@ def summary_table(result: ReportResult) -> Table:
     for meter, customers in sorted(by_meter.items()):
         table.add_row(meter, str(len(customers)), f"{exact_sum(list(customers.values())):,f}")
     if not by_meter:
-        table.add_row("nothing new", "0", "0")
+        table.add_row("nothing" if result.errors else "nothing new", "0", "0")
     noted = {name: count for name, count in sorted(result.run.counters.items()) if count}
     table.caption = ", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in noted.items())
     return table
 
 
 def decision_hint(result: ReportResult) -> str:
-    """Return the sentence that says what of this run waits for a person, or ""."""
-    waits = [
-        f"{result.run.counters[name]} {name}"
-        for name in ("held", "late", "rejected", "unknown")
-        if result.run.counters.get(name)
-    ]
+    """Return the sentence that says what waits for a person, from this run or an earlier one, or ""."""
+    waits = [f"{count} {status}" for status, count in sorted(result.undecided.items())]
     return f"Waiting for a decision: {', '.join(waits)}. See manage.py held_reports --list." if waits else ""
 
 

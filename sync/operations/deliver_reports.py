@@ -61,6 +61,8 @@ class Delivered:
     """Due reports that another worker is sending."""
     error: str = ""
     """Why delivery stopped early, as a sentence; empty if it did not."""
+    trouble: str = ""
+    """What Stripe said to the newest report that is left to the next run."""
     stopped: bool = False
 
 
@@ -249,6 +251,7 @@ class _Delivery:
             lane.ready_at = time.monotonic() + one.settlement.retry_in.total_seconds()
             return
         self.result.outcomes[one.settlement.outcome] += 1
+        self.result.trouble = one.report.error
         self._give_up(one.report.enrolment_id)
         self.given_up_in_a_row += 1
         if self.given_up_in_a_row >= LANES_GIVEN_UP:

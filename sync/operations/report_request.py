@@ -37,6 +37,7 @@ class ReportRules:
 def check_window(window: Span, *, now: datetime) -> None:
     """Raise `InvalidInput` unless the window can be planned."""
     problems = (
+        (window.start >= now, "--from lies in the future; usage is reported once its hour is over."),
         (window.start >= window.end, "--from must be before --to."),
         (
             any(floor_to(at, HOUR) != at for at in (window.start, window.end)),

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -20,6 +20,7 @@ from sync.operations.store_plan import store_plan
 from sync.ports import BillingGateway, InvalidInput, Misconfigured, SyncError, UsageSource
 from sync.queries.planning import enrolments_in, enrolments_to_plan
 from sync.queries.report_lines import ReportLine, delivered_lines, lines_of
+from sync.queries.waiting_reports import count_waiting
 
 logger = logging.getLogger("sync.report")
 
@@ -31,6 +32,8 @@ class ReportResult:
     run: ReportRun
     lines: Sequence[ReportLine]
     errors: Sequence[str]
+    undecided: Mapping[str, int]
+    """Status → how many reports of the scope wait for a person, from this run or an earlier one."""
 
 
 Progress = Callable[[str, int, int], None]
@@ -80,7 +83,7 @@ def report_usage(
         end_run(run, status=ReportRun.Status.FAILED, counters=job.counters, error=sentence, now=clock())
         raise
     end_run(run, status=job.status(), counters=job.counters, error="\n".join(job.errors), now=clock())
-    return ReportResult(run=run, lines=job.lines, errors=job.errors)
+    return ReportResult(run=run, lines=job.lines, errors=job.errors, undecided=count_waiting(request.scope))
 
 
 def _check_account(run: ReportRun, stripe: BillingGateway, *, now: datetime) -> None:
@@ -279,6 +282,9 @@ class _Job:
         self.stopped = self.stopped or delivered.stopped
         if delivered.error:
             self.errors.append(delivered.error)
+        elif delivered.trouble:
+            left = self.counters["waiting"] + self.counters["unknown"]
+            self.errors.append(f"{left} reports are not sent yet: {delivered.trouble}")
         self.lines += delivered_lines(delivered.reports)
 
 

@@ -4,11 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from django.db.models import Q
+from django.db.models import Count, Q
 
 from sync.models import UsageReport
+from sync.queries.planning import Scope, enrolments_in
 
 Status = UsageReport.Status
+
+WAITS_FOR_A_PERSON = Q(status__in=(Status.HELD, Status.LATE, Status.REJECTED)) | Q(
+    status=Status.UNKNOWN, next_attempt_at=None
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +30,17 @@ class WaitingReport:
     reason: str
 
 
+def count_waiting(scope: Scope) -> dict[str, int]:
+    """Return how many reports of the scope wait for a person, by status; statuses without any are absent."""
+    rows = UsageReport.objects.filter(WAITS_FOR_A_PERSON, enrolment__in=enrolments_in(scope))
+    return dict(rows.order_by().values_list("status").annotate(Count("pk")))
+
+
 def waiting_reports(*, meter: str = "", customer: str = "", status: str = "") -> list[WaitingReport]:
     """Return held, late and rejected reports, and those whose outcome nobody will learn, oldest first."""
-    waits = Q(status__in=(Status.HELD, Status.LATE, Status.REJECTED)) | Q(
-        status=Status.UNKNOWN, next_attempt_at=None
+    rows = UsageReport.objects.filter(WAITS_FOR_A_PERSON).select_related(
+        "enrolment__customer", "enrolment__meter"
     )
-    rows = UsageReport.objects.filter(waits).select_related("enrolment__customer", "enrolment__meter")
     if meter:
         rows = rows.filter(Q(enrolment__meter__openmeter_slug=meter) | Q(enrolment__meter__event_name=meter))
     if customer:

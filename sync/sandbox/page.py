@@ -60,6 +60,7 @@ def _document(account: stripe.Account) -> str:
 <h2>Stripe: usage by customer and meter</h2>
 {_stripe_table(account)}
 <h2>OpenMeter: usage by subject and meter</h2>
+<p>All events, also those from before a subscription or in an hour that is not over: Stripe holds less.</p>
 {_openmeter_table(account)}
 </body>
 </html>

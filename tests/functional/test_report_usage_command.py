@@ -89,9 +89,9 @@ class TestReportUsage:
     def test_ends_with_1_where_something_failed_and_with_0_once_it_is_mended(self, shell, world, ada):
         refusal = {"error": {"type": "invalid_request_error", "message": "No such customer: 'cus_x'"}}
         world.control.fault("POST /v1/billing/meter_events", status=400, body=refusal)
-        code, _, err = shell("report_usage")
+        code, out, _ = shell("report_usage")
         assert code == 1
-        assert "held_reports --list" in err
+        assert "1 rejected. See manage.py held_reports --list" in out
         assert shell("report_usage", "--retry-rejected")[0] == 0
         assert world.billed(ada) == 10
 
@@ -111,6 +111,8 @@ class TestReportUsage:
             (["--from", "2026-03-10T09:00Z", "--to", "2026-03-10T09:00Z"], "--from must be before --to"),
             (["--from", "2026-03-10T08:30Z"], "whole UTC hours"),
             (["--to", "2026-03-10T11:00Z"], "lies in the future"),
+            (["--from", "2026-03-11T11:00Z"], "lies in the future"),
+            (["--from", ""], "is no ISO 8601 time"),
             (["--from", "2026-02-04T09:00Z"], "more than 34 days ago"),
             (["--subscription", "sub_nobody"], "There is no subscription sub_nobody"),
             (["--customer", "cus_nobody"], "There is no customer cus_nobody"),

@@ -5,6 +5,7 @@ import contextlib
 import errno
 import fcntl
 import secrets
+import shlex
 import socket
 import time
 from collections.abc import Iterator
@@ -116,8 +117,12 @@ class Command(SyncCommand):
 
     def _report(self) -> None:
         for product in PRODUCTS:
-            self._say(f"manage.py set_up_stripe --event-name {product.event_name}")
-            call_command("set_up_stripe", **_set_up_options(product), stdout=self.stdout)
+            options = _set_up_options(product)
+            given = " ".join(
+                f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in options.items()
+            )
+            self._say(f"manage.py set_up_stripe {given}")
+            call_command("set_up_stripe", **options, stdout=self.stdout)
         self._say("manage.py sync_stripe")
         call_command("sync_stripe", stdout=self.stdout)
         _add_second_subjects()

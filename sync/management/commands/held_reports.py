@@ -47,18 +47,23 @@ class Command(SyncCommand):
             self._list(chosen, as_json=options["format"] == "json")
             return
         verb = "release" if options["release"] else "dismiss"
+        past = "released" if verb == "release" else "dismissed"
         refused: list[str] = []
+        done = 0
         for report_id in _numbers(options["release"] or options["dismiss"], chosen):
             try:
                 report = self._decide(verb, report_id, options["why"])
             except InvalidInput as error:
                 refused.append(str(error))
             else:
-                self.stdout.write(f"{verb}d: {report}")
+                done += 1
+                self.stdout.write(f"{past}: {report}")
         if refused:
             # What could be decided is; the rest is said.
             raise InvalidInput("\n".join(refused))
-        if verb == "release":
+        if not done:
+            self.stdout.write("Nothing waits for a decision.")
+        elif verb == "release":
             self.stdout.write("Run manage.py report_usage to send what was released.")
 
     def _decide(self, verb: str, report_id: int, why: str) -> UsageReport:

@@ -48,11 +48,21 @@ class Command(SyncCommand):
             help="only this subscription's customer and meters (repeatable)",
         )
         parser.add_argument("--customer", default="", metavar="cus_…", help="only this customer")
-        parser.add_argument("--meter", default="", metavar="slug", help="only this meter")
         parser.add_argument(
-            "--from", dest="start", metavar="ISO", help="plan only from this whole UTC hour on"
+            "--meter",
+            default="",
+            metavar="slug",
+            help="only this meter, by its OpenMeter slug or Stripe event name",
         )
-        parser.add_argument("--to", dest="end", metavar="ISO", help="plan only up to this whole UTC hour")
+        parser.add_argument(
+            "--from",
+            dest="start",
+            metavar="ISO",
+            help="plan only from this hour on (UTC unless it has an offset)",
+        )
+        parser.add_argument(
+            "--to", dest="end", metavar="ISO", help="plan only up to this hour (UTC unless it has an offset)"
+        )
         parser.add_argument("--no-sync", action="store_true", help="use the mirror of Stripe as it is")
         parser.add_argument("--retry-rejected", action="store_true", help="send refused reports again")
         parser.add_argument("--format", choices=["text", "json"], default="text", help="how to print")
@@ -112,10 +122,10 @@ class Command(SyncCommand):
         if status == ReportRun.Status.CANCELLED:
             raise CommandError(INTERRUPTED, returncode=EXIT_INTERRUPTED)
         if status != ReportRun.Status.SUCCEEDED:
-            message = (
-                f"Run {result.run.pk} ended {status}: see above, and manage.py held_reports --list. "
-                "Run report_usage again to send what is still pending."
-            )
+            counters = result.run.counters
+            again = " Run report_usage again to send what is still pending."
+            pending = counters.get("waiting") or counters.get("unknown")
+            message = f"Run {result.run.pk} ended {status}.{again if pending else ''}"
             raise CommandError(message, returncode=EXIT_FAILED)
 
 
@@ -125,8 +135,8 @@ def _window(start: str | None, end: str | None, *, now: datetime) -> Span | None
     hour = floor_to(now, HOUR)
     oldest = floor_to(now - OLDEST_EVENT, HOUR)
     return Span(
-        _instant("--from", start) if start else oldest + HOUR,
-        _instant("--to", end) if end else hour,
+        _instant("--from", start) if start is not None else oldest + HOUR,
+        _instant("--to", end) if end is not None else hour,
     )
 
 
@@ -134,7 +144,7 @@ def _instant(option: str, text: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError as error:
-        message = f"{option} {text} is no ISO 8601 time; write it like 2026-11-22T14:00:00Z."
+        message = f"{option} {text or '(empty)'} is no ISO 8601 time; write it like 2026-11-22T14:00:00Z."
         raise InvalidInput(message) from error
     return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
 

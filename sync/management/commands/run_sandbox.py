@@ -1,5 +1,6 @@
 """manage.py run_sandbox: the local look-alike of Stripe and OpenMeter."""
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ class Command(SyncCommand):
     def run(self, **options: Any) -> None:
         """Serve until stopped; a taken port is a sentence."""
         port = options["port"]
+        if not 0 < port < 65536:
+            message = f"--port {port} is no port; choose a number from 1 to 65535."
+            raise CommandError(message, returncode=EXIT_USAGE)
         self.stdout.write(
             f"Sandbox on http://127.0.0.1:{port} (Ctrl-C ends it). In another shell:\n"
             f"  export STRIPE_KEY=sk_test_sandbox_1 STRIPE_API_BASE=http://127.0.0.1:{port}/stripe "
@@ -33,3 +37,8 @@ class Command(SyncCommand):
             serve(port=port, state=options["state"])
         except PortTaken as error:
             raise CommandError(error.strerror or str(error), returncode=EXIT_USAGE) from error
+        except (OSError, sqlite3.DatabaseError) as error:
+            message = (
+                f"--state {options['state']} cannot hold the sandbox's state ({error}); choose another file."
+            )
+            raise CommandError(message, returncode=EXIT_USAGE) from error
