@@ -74,6 +74,10 @@ class NotFound(SyncError):
     """The object asked for does not exist there."""
 
 
+class AnswerTooLarge(SyncError):
+    """An answer is larger than we take at once; a shorter stretch of time may be asked for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceMeter:
     """A live OpenMeter meter. `aggregation` is upper case (`SUM`, `COUNT`, …)."""
@@ -175,8 +179,6 @@ class StripeItem:
 
     id: str
     price_id: str
-    price_usage_type: str
-    meter: str
     om_meter: str
     created_at: datetime
     period_start: datetime

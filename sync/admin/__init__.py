@@ -13,6 +13,7 @@ from sync.admin import (
     subject,
     subscription,
     subscription_item,
+    subscription_pause,
     usage_report,
 )
 
@@ -29,5 +30,6 @@ __all__ = [
     "subject",
     "subscription",
     "subscription_item",
+    "subscription_pause",
     "usage_report",
 ]

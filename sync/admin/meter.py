@@ -5,9 +5,11 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import HttpRequest
 
 from sync.models import Meter, UsageReport
+from sync.operations.measure_anew import measure_anew
 
 DEFINITION = ("openmeter_slug", "filters", "scale", "decimals")
 """What defines the measurement: fixed once something was reported by it."""
@@ -90,9 +92,17 @@ class MeterAdmin(admin.ModelAdmin[Meter]):
         return [name for name in self.fields or () if isinstance(name, str) and name not in editable]
 
     def save_model(self, request: HttpRequest, obj: Meter, form: forms.ModelForm[Meter], change: Any) -> None:  # noqa: ARG002 - Django's signature
-        """Save only what was edited; a new slug is tied to OpenMeter's meter by the next sync."""
+        """Save only what was edited; a new slug is tied to OpenMeter's meter by the next sync.
+
+        What was measured under another definition, and found to be nothing, is measured again.
+        """
         changed = list(form.changed_data)
         if "openmeter_slug" in changed:
             obj.openmeter_id = obj.aggregation = ""
             changed += ["openmeter_id", "aggregation"]
-        obj.save(update_fields=changed)
+        with transaction.atomic():
+            before = Meter.objects.get(pk=obj.pk)
+            obj.save(update_fields=changed)
+            # A form takes filters for changed that nobody touched.
+            if any(getattr(before, name) != getattr(obj, name) for name in DEFINITION):
+                measure_anew(obj)

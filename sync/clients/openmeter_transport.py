@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from sync.ports import Misconfigured, NotFound, Rejected, SyncError, TemporaryFailure
+from sync.ports import AnswerTooLarge, Misconfigured, NotFound, Rejected, SyncError, TemporaryFailure
 
 TIMEOUT = httpx.Timeout(connect=3.05, read=60.0, write=10.0, pool=10.0)
 """OpenMeter's own server gives up reading after 60 seconds."""
@@ -113,7 +113,7 @@ class OpenMeterTransport:
                 message = (
                     f"OpenMeter's answer is larger than {megabytes} MB; ask for a shorter stretch of time."
                 )
-                raise SyncError(message, http_status=response.status_code)
+                raise AnswerTooLarge(message, http_status=response.status_code)
         return bytes(content)
 
     def _refusal(self, status: int, content: bytes, *, about: str) -> SyncError:

@@ -9,6 +9,7 @@ import stripe
 from sync.clients.stripe_calls import Body, StripeCalls
 from sync.clients.stripe_errors import Peer
 from sync.clients.stripe_parsing import parse_customer, parse_meter, parse_price, parse_subscription
+from sync.domain.statuses import ENDED
 from sync.ports import (
     Account,
     MeterEvent,
@@ -21,7 +22,6 @@ from sync.ports import (
 API_VERSION = "2026-10-28.endive"
 """What this module was written against; every request says so, whatever the account's default is."""
 CONNECT_SECONDS, READ_SECONDS = 3.05, 10.0
-OVER_STATUSES = frozenset({"canceled", "incomplete_expired"})
 
 
 class StripeGateway:
@@ -192,9 +192,7 @@ class StripeGateway:
         """Return the customer's living subscription with an item of this price."""
         for page in self._subscription_pages({"status": "all", "customer": customer_id}):
             for found in page:
-                if found.status not in OVER_STATUSES and any(
-                    item.price_id == price_id for item in found.items
-                ):
+                if found.status not in ENDED and any(item.price_id == price_id for item in found.items):
                     return found
         return None
 

@@ -28,6 +28,7 @@ LONGEST_MESSAGE = 500
 _KEY = re.compile(r"\b(?:sk|rk|pk|whsec)_[A-Za-z0-9_*]+")
 _PERMISSION = re.compile(r"\brak_[a-z_]+")
 _DUPLICATE = "An event already exists with identifier"
+_UNKNOWN_CALL = "Unrecognized request URL"
 _METER_CODES = frozenset({"archived_meter", "no_meter"})
 _METER_MESSAGE = re.compile(
     r"\bno active meter\b|\bno such (billing )?meter\b|\bmeter\b.*\b(inactive|archived)\b", re.IGNORECASE
@@ -153,8 +154,9 @@ def _not_allowed(answer: _Answer, *, peer: Peer) -> SyncError | None:
 def _not_stripe(answer: _Answer, *, call: Call, peer: Peer) -> SyncError | None:
     if not answer.is_json:
         return _not_json(answer, call=call, peer=peer)
-    if answer.status == HTTPStatus.NOT_FOUND and answer.code != "resource_missing" and call is Call.READ:
-        # "Unrecognized request URL": taken as "gone", it would mark everything as deleted.
+    nameless = answer.code != "resource_missing" and call is Call.READ
+    if answer.status == HTTPStatus.NOT_FOUND and (nameless or answer.message.startswith(_UNKNOWN_CALL)):
+        # Taken as "gone" it would mark everything as deleted, taken as a refusal it would spend every event.
         sentence = f"{peer.base} does not know this call of Stripe's API; check STRIPE_API_BASE."
         return Misconfigured(sentence, **answer.facts)
     return None

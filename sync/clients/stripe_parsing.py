@@ -76,16 +76,12 @@ def parse_subscription(body: Body, *, items: Sequence[Body]) -> StripeSubscripti
 
 
 def _item(body: Body, *, subscription: Body, fallback: datetime) -> StripeItem:
-    price = body.get("price")
-    recurring = _part(_part(body, "price"), "recurring")
     # Periods live on the item since 2025-03-31.basil; an older peer has them on the subscription.
     # With neither, start and end are the same instant, which is no period.
     start = _instant(_first(body, subscription, "current_period_start")) or fallback
     return StripeItem(
         id=body["id"],
-        price_id=_id(price),
-        price_usage_type=_text(recurring, "usage_type"),
-        meter=_id(recurring.get("meter")),
+        price_id=_id(body.get("price")),
         om_meter=_text(_part(body, "metadata"), "om_meter_id").strip(),
         created_at=_instant(body.get("created")) or fallback,
         period_start=start,

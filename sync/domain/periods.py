@@ -5,13 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from sync.domain.timeline import HOUR, MINUTE, Span, floor_to
-
-BILLABLE_STATUSES = frozenset({"active", "past_due", "unpaid", "trialing", "canceled"})
-"""`trialing` only after its trial, `canceled` only until its end; incomplete and paused never.
-
-Source: https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses
-"""
+from sync.domain.statuses import BILLABLE
+from sync.domain.timeline import HOUR, MINUTE, Span, floor_to, subtract
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +22,15 @@ class BilledItem:
     """What decides when one subscription item is billed.
 
     `starts_at` is when the item came to be (the start date of a backdated subscription); `ends_at` is
-    when it ended or will end for good, or None while it renews.
+    when it ended or will end for good, or None while it renews. `unbilled` are its trial and its pauses,
+    in any order.
     """
 
     status: str
     periods: Sequence[Period]
     starts_at: datetime
     ends_at: datetime | None
-    trial: Span | None
+    unbilled: Sequence[Span] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,26 +76,26 @@ class _Piece:
 
 def _pieces(item: BilledItem, report_from: datetime | None) -> Iterable[_Piece]:
     """Yield the billed parts of one item's periods."""
-    if item.status not in BILLABLE_STATUSES:
+    if item.status not in BILLABLE:
         return
     begin = max(item.starts_at, report_from) if report_from else item.starts_at
+    unbilled = sorted(span for span in item.unbilled if span.start < span.end)
     for period in item.periods:
         end = min(period.span.end, item.ends_at) if item.ends_at else period.span.end
         start = max(period.span.start, begin)
         if start >= end:
             continue
-        for span in _without_trial(Span(start, end), item.trial):
-            # Before a trial an end is as exact as at the very end: nothing billed follows at once.
-            for_good = span.end != period.span.end or span.end == item.ends_at
-            yield _Piece(span=span, closes_at=period.closes_at, ends_for_good=for_good)
+        for span in subtract(Span(start, end), unbilled):
+            yield _Piece(
+                span=span,
+                closes_at=period.closes_at,
+                ends_for_good=span.end != period.span.end or _stops_at(span.end, item.ends_at, unbilled),
+            )
 
 
-def _without_trial(span: Span, trial: Span | None) -> list[Span]:
-    if trial is None or not span.overlaps(trial):
-        return [span]
-    before = Span(span.start, trial.start)
-    after = Span(trial.end, span.end)
-    return [part for part in (before, after) if part.start < part.end]
+def _stops_at(end: datetime, ends_at: datetime | None, unbilled: Iterable[Span]) -> bool:
+    """Whether nothing billed follows at once: the item ends here, or a trial or a pause begins."""
+    return end == ends_at or any(span.start <= end < span.end for span in unbilled)
 
 
 def _sweep(pieces: list[_Piece]) -> list[_Piece]:

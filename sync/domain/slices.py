@@ -59,7 +59,8 @@ def cut_slices(
     kept = [_stored_slice(row, stretches, sets_hours=sets_hours) for row in again]
     fixed = [s for s in kept if s.parts and s.span.end <= horizon]
     if limit:
-        fixed = [s for s in fixed if limit.covers(s.span)]
+        # A stored day that the limit cuts is measured whole: its bounds are fixed.
+        fixed = [s for s in fixed if limit.overlaps(s.span)]
     taken = sorted(claimed_span(row.span, sets_hours=sets_hours) for row in stored)
     cells: list[Slice] = []
     for stretch in stretches:

@@ -5,7 +5,7 @@ from sync.models.customers import Customer, StripeAccount, Subject
 from sync.models.findings import Finding
 from sync.models.ledger import CallBudget, DeliveryAttempt, Enrolment, UsageReport
 from sync.models.runs import ReportRun
-from sync.models.subscriptions import BillingPeriod, Subscription, SubscriptionItem
+from sync.models.subscriptions import BillingPeriod, Subscription, SubscriptionItem, SubscriptionPause
 
 __all__ = [
     "BillingPeriod",
@@ -21,5 +21,6 @@ __all__ = [
     "Subject",
     "Subscription",
     "SubscriptionItem",
+    "SubscriptionPause",
     "UsageReport",
 ]

@@ -33,6 +33,32 @@ class Subscription(models.Model):
         return f"{self.stripe_id} ({self.status})"
 
 
+class SubscriptionPause(models.Model):
+    """A stretch in which a subscription was paused, as far as syncs saw it: its usage is on no invoice.
+
+    Stripe does not say when a pause began or ended, so it is taken as short as it may have been.
+    """
+
+    subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="pauses")
+    start = models.DateTimeField()
+    end = models.DateTimeField(null=True, blank=True)
+    """Null while it lasts."""
+
+    class Meta:
+        ordering = ["subscription", "start"]
+        constraints = [
+            models.UniqueConstraint(fields=["subscription"], condition=Q(end=None), name="pause_open_once"),
+            models.CheckConstraint(
+                condition=Q(end=None) | Q(end__gt=F("start")), name="pause_ends_after_start"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """Name subscription and stretch."""
+        until = f"{self.end:%Y-%m-%d %H:%M:%S}" if self.end else "until now"
+        return f"{self.subscription_id} [{self.start:%Y-%m-%d %H:%M:%S}, {until})"
+
+
 class SubscriptionItem(models.Model):
     """One price on a subscription. `meter` is null while nothing says what it measures."""
 

@@ -3,14 +3,14 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
 from sync.domain.quantities import as_measured, exact_sum
 from sync.domain.slices import HourIndex, Slice, reading_of
 from sync.domain.timeline import HOUR, MINUTE, Span, floor_to
-from sync.ports import UsageRow, UsageSource, WindowSize
+from sync.ports import AnswerTooLarge, UsageRow, UsageSource, WindowSize
 from sync.queries.planning import SubjectSpan
 
 ROWS_PER_ANSWER = 50_000
@@ -52,6 +52,17 @@ class _Query:
     subjects: Sequence[str] | None
     place: Callable[[UsageRow], Iterable[tuple[int, int]]]
 
+    def halves(self) -> "Sequence[_Query]":
+        """Return two questions that together ask the same, or nothing if one window is all there is."""
+        if self.window is None:
+            return ()
+        step = HOUR if self.window == "HOUR" else MINUTE
+        middle = floor_to(self.span.start + (self.span.end - self.span.start) / 2, step)
+        if middle <= self.span.start:
+            return ()
+        spans = (Span(self.span.start, middle), Span(middle, self.span.end))
+        return [replace(self, span=span) for span in spans]
+
 
 def collect_usage(
     *,
@@ -72,14 +83,21 @@ def collect_usage(
     queries = [*_hour_queries(wanted, recent_from), *_edge_queries(wanted)]
 
     def ask(query: _Query) -> list[UsageRow]:
-        return source.query(
-            slug,
-            start=query.span.start,
-            end=query.span.end,
-            window=query.window,
-            subjects=query.subjects,
-            group_by=group_by,
-        )
+        try:
+            return source.query(
+                slug,
+                start=query.span.start,
+                end=query.span.end,
+                window=query.window,
+                subjects=query.subjects,
+                group_by=group_by,
+            )
+        except AnswerTooLarge:
+            # Others use this meter, too, whom we do not know: their rows are in the answer as well.
+            halves = query.halves()
+            if not halves:
+                raise
+            return [row for half in halves for row in ask(half)]
 
     with ThreadPoolExecutor(PARALLEL_QUERIES) as pool:
         for batch in _batches(queries, PARALLEL_QUERIES):

@@ -4,13 +4,12 @@ from collections.abc import Iterator, Mapping
 
 from django.db.models import Count, Exists, F, OuterRef, QuerySet
 
+from sync.domain.statuses import OVER
 from sync.models import Customer, Finding, Meter, Price, Subject, SubscriptionItem
 from sync.operations.link_meters import MeterProblem
 from sync.operations.record_findings import FoundIssue
 
 Kind = Finding.Kind
-OVER = ("canceled", "incomplete", "incomplete_expired")
-"""Subscriptions that will not be billed for anything new."""
 CHUNK = 500
 
 

@@ -4,8 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db import transaction
+
 from sync.domain.meters import REPLACE
 from sync.models import Finding, Meter, Subject
+from sync.operations.measure_anew import measure_anew
 from sync.ports import SourceMeter, UsageSource
 
 Kind = Finding.Kind
@@ -45,7 +48,10 @@ def link_meters(sources: Iterable[SourceMeter]) -> dict[int, MeterProblem]:
         elif unknown := sorted(set(meter.filters) - set(source.group_by)):
             problems[meter.pk] = _unknown_filters(meter, unknown)
     columns = ["openmeter_slug", "openmeter_id", "aggregation"]
-    Meter.objects.filter(openmeter_id="").bulk_update(linked, columns)
+    with transaction.atomic():
+        Meter.objects.filter(openmeter_id="").bulk_update(linked, columns)
+        # Nothing was reported of a meter without a tie, but another slug may have been asked before.
+        measure_anew(*linked)
     return problems
 
 

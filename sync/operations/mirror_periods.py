@@ -7,7 +7,25 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
+from sync.domain.cycles import Cycle, unseen_periods
+from sync.domain.timeline import Span
 from sync.models import BillingPeriod
+from sync.operations.measure_anew import measure_from
+
+NO_CYCLE = Cycle("", 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """When an item came into being that came after us: every period since is ours, seen or not.
+
+    `starts_at` is when its usage begins to count, earlier than `created_at` for a backdated one.
+    """
+
+    starts_at: datetime
+    created_at: datetime
+    past_is_billed_next: bool
+    """Whether what was used before it was created is on its next invoice; else it was on its first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +35,9 @@ class SeenPeriod:
     item_id: int
     start: datetime
     end: datetime
+    cycle: Cycle = NO_CYCLE
+    beginning: Beginning | None = None
+    """None for an item that is older than this database: what was before its first sync is not ours."""
 
 
 def store_periods(seen: Sequence[SeenPeriod], *, invoice_grace: timedelta) -> int:
@@ -24,8 +45,8 @@ def store_periods(seen: Sequence[SeenPeriod], *, invoice_grace: timedelta) -> in
 
     An end moves only while the period's invoice is not known to be final: where Stripe shows another end
     for the same start, and where a new period begins before the last one was to end. Periods that came
-    and went unseen stand as one stretch up to the current period, so that their usage is found and, where
-    its invoice is final, shown as late. Safe to repeat.
+    and went unseen are stored with the one that followed them, so that their usage is found and, where its
+    invoice is final, shown as late. What that makes billable is measured from there. Safe to repeat.
     """
     if not seen:
         return 0
@@ -33,14 +54,22 @@ def store_periods(seen: Sequence[SeenPeriod], *, invoice_grace: timedelta) -> in
         known = _known(seen)
         new: list[BillingPeriod] = []
         moved: list[BillingPeriod] = []
+        measured_from: dict[int, datetime] = {}
         for one in seen:
             mine = known[one.item_id]
-            moved += _move_ends(mine, one, invoice_grace)
-            new += _unseen(mine, one, invoice_grace)
+            ends = {period.pk: period.end for period in mine}
+            mine_moved = list(_move_ends(mine, one, invoice_grace))
+            mine_new = list(_unseen(mine, one, invoice_grace))
+            grown = [ends[period.pk] for period in mine_moved if period.end > ends[period.pk]]
+            if begun := grown + [period.start for period in mine_new]:
+                measured_from[one.item_id] = min(begun)
+            moved += mine_moved
+            new += mine_new
         # A period that another process finalized meanwhile keeps its end.
         open_periods = BillingPeriod.objects.filter(finalized_at=None)
         open_periods.bulk_update(moved, ["end", "closes_at"])
         BillingPeriod.objects.bulk_create(new, ignore_conflicts=True)
+        measure_from(measured_from)
     return len(new) + len(moved)
 
 
@@ -70,11 +99,30 @@ def _move_ends(mine: list[BillingPeriod], one: SeenPeriod, grace: timedelta) -> 
 def _unseen(mine: list[BillingPeriod], one: SeenPeriod, grace: timedelta) -> Iterator[BillingPeriod]:
     if any(period.start == one.start for period in mine):
         return
-    last_end = max((period.end for period in mine if period.start < one.start), default=one.start)
-    if last_end < one.start:
-        yield _period(one.item_id, last_end, one.start, grace)
-    yield _period(one.item_id, one.start, one.end, grace)
+    spans = [*_missed(mine, one), Span(one.start, one.end)]
+    for span in spans:
+        yield BillingPeriod(
+            item_id=one.item_id,
+            start=span.start,
+            end=span.end,
+            closes_at=_invoiced_at(span, spans, one.beginning) + grace,
+        )
 
 
-def _period(item_id: int, start: datetime, end: datetime, grace: timedelta) -> BillingPeriod:
-    return BillingPeriod(item_id=item_id, start=start, end=end, closes_at=end + grace)
+def _missed(mine: list[BillingPeriod], one: SeenPeriod) -> list[Span]:
+    """Return the periods between what is known of the item, or its beginning, and its current period."""
+    ends = [period.end for period in mine if period.start < one.start]
+    if not mine and one.beginning:
+        ends = [one.beginning.starts_at]
+    since = max(ends, default=one.start)
+    if since >= one.start:
+        return []
+    known = [*(period.start for period in mine), one.end]
+    return unseen_periods(Span(since, one.start), cycle=one.cycle, known=known)
+
+
+def _invoiced_at(span: Span, spans: list[Span], beginning: Beginning | None) -> datetime:
+    """Return when the invoice of a period is drawn up: at its end, but for a past before the creation."""
+    if beginning is None or not beginning.past_is_billed_next or span.end > beginning.created_at:
+        return span.end
+    return next((later.end for later in spans if later.end > beginning.created_at), span.end)

@@ -64,9 +64,9 @@ def mirror_stripe(
     the rest; nothing is marked as deleted before its list was read to the end, and no finding as over
     before all were. OpenMeter being away stops only what needs it. Safe to repeat and to run twice at once.
     """
-    pin_account(stripe.account(), now=clock())
+    pinned_at = pin_account(stripe.account(), now=clock())
     catalog = CatalogMirror(stripe=stripe, clock=clock, tally=Tally())
-    subscriptions = SubscriptionMirror(catalog=catalog, invoice_grace=invoice_grace)
+    subscriptions = SubscriptionMirror(catalog=catalog, invoice_grace=invoice_grace, pinned_at=pinned_at)
     listing = _Listing(clock=clock, progress=progress or (lambda _: None), tally=catalog.tally)
 
     listing.mirror(Meter, stripe.meters(), store=catalog.store_meters, fetch=catalog.fetch_meter)

@@ -6,8 +6,10 @@ from sync.models import StripeAccount
 from sync.ports import Account, Misconfigured
 
 
-def pin_account(account: Account, *, now: datetime) -> None:
+def pin_account(account: Account, *, now: datetime) -> datetime:
     """This database belongs to `account`; raise `Misconfigured` if it belongs to another one.
+
+    Returns since when it does.
 
     To be called before anything else is written. Safe to call any number of times: the first call pins,
     and of two first calls at once the database's unique constraint lets one win.
@@ -23,6 +25,7 @@ def pin_account(account: Account, *, now: datetime) -> None:
             "use that account's key, or another database (DATABASE_URL)."
         )
         raise Misconfigured(message)
+    return pinned.pinned_at
 
 
 def _named(account_id: str, *, livemode: bool) -> str:

@@ -2,7 +2,10 @@
 
 from datetime import datetime
 
+from django.db import transaction
+
 from sync.models import Meter, UsageReport
+from sync.operations.measure_anew import measure_anew
 from sync.operations.mirror_catalog import meter_row
 from sync.operations.store_rows import store_rows
 from sync.ports import InvalidInput, SourceMeter, StripeMeter
@@ -25,5 +28,7 @@ def register_meter(meter: StripeMeter, *, source: SourceMeter | None, now: datet
         )
         raise InvalidInput(message)
     row.openmeter_slug, row.openmeter_id, row.aggregation = source.slug, source.id, source.aggregation
-    row.save(update_fields=["openmeter_slug", "openmeter_id", "aggregation"])
+    with transaction.atomic():
+        row.save(update_fields=["openmeter_slug", "openmeter_id", "aggregation"])
+        measure_anew(row)
     return row.openmeter_slug

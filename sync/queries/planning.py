@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from django.db.models import F, Prefetch, Q, QuerySet
@@ -15,6 +15,7 @@ from sync.domain.timeline import Span
 from sync.models import BillingPeriod, Enrolment, Meter, Subject, SubscriptionItem, UsageReport
 from sync.models.ledger import how_it_counts
 
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
 CHUNK = 500
 """How many ids go into one IN list."""
 
@@ -144,7 +145,7 @@ def _attach_items(found: dict[int, EnrolmentToPlan], ids: Sequence[int], meter: 
         .filter(subscription__customer__enrolments__in=ids)
         .annotate(enrolment_id=F("subscription__customer__enrolments__pk"))
         .select_related("subscription")
-        .prefetch_related(Prefetch("periods", recent, to_attr="recent_periods"))
+        .prefetch_related(Prefetch("periods", recent, to_attr="recent_periods"), "subscription__pauses")
         .order_by("pk")
     )
     for item in items:
@@ -154,10 +155,9 @@ def _attach_items(found: dict[int, EnrolmentToPlan], ids: Sequence[int], meter: 
 def _billed(item: SubscriptionItem, periods: Iterable[BillingPeriod]) -> BilledItem:
     subscription = item.subscription
     ends = (subscription.ended_at, item.deleted_at, subscription.deleted_at, subscription.cancel_at)
-    trial = None
+    unbilled = [Span(pause.start, pause.end or FOR_EVER) for pause in subscription.pauses.all()]
     if subscription.trial_end:
-        trial_start = subscription.trial_start or subscription.start_date
-        trial = Span(trial_start, max(trial_start, subscription.trial_end))
+        unbilled.append(Span(subscription.trial_start or subscription.start_date, subscription.trial_end))
     return BilledItem(
         status=subscription.status,
         periods=[Period(span=Span(p.start, p.end), closes_at=p.closes_at) for p in periods],
@@ -167,7 +167,7 @@ def _billed(item: SubscriptionItem, periods: Iterable[BillingPeriod]) -> BilledI
             start_date=subscription.start_date,
         ),
         ends_at=min((end for end in ends if end), default=None),
-        trial=trial,
+        unbilled=unbilled,
     )
 
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from sync.clients.openmeter_transport import OpenMeterTransport
 from sync.domain.timeline import Span
 from sync.models import Enrolment, Finding, Meter, ReportRun, UsageReport
 from sync.operations.plan_reports import PlanningRules, plan_meter
@@ -257,3 +258,21 @@ class TestOutcomes:
         world.report()
         assert world.statuses() == ["late"]
         assert world.billed(ada) == 0
+
+
+class TestAnswersThatAreTooLarge:
+    def test_are_asked_for_in_parts(self, world, monkeypatch):
+        tokens = world.meter()
+        people = [world.subscriber(tokens, f"c{number}") for number in range(51)]
+        strangers = [f"stranger{number}" for number in range(60)]
+        names = [*strangers, *(who.subject for who in people)]
+        world.use_many([(name, 1, at("2026-03-10T09:30") + h * HOUR) for name in names for h in range(20)])
+        world.at(at("2026-03-11T06:03"))
+        unpatched = OpenMeterTransport.__init__
+        monkeypatch.setattr(
+            OpenMeterTransport,
+            "__init__",
+            lambda self, **options: unpatched(self, **(options | {"max_response_bytes": 60_000})),
+        )
+        world.report()
+        assert {world.billed(who) for who in people} == {20}
