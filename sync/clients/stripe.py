@@ -9,6 +9,7 @@ import stripe
 from sync.clients.stripe_calls import Body, StripeCalls
 from sync.clients.stripe_errors import Peer
 from sync.clients.stripe_parsing import parse_customer, parse_meter, parse_price, parse_subscription
+from sync.clients.stripe_session import stripe_session
 from sync.domain.statuses import ENDED
 from sync.ports import (
     Account,
@@ -50,7 +51,7 @@ class StripeGateway:
             base_addresses={"api": base},
             # Each attempt at delivery is a row of the ledger, so the SDK must not repeat by itself.
             max_network_retries=0,
-            http_client=stripe.RequestsClient(timeout=timeout),
+            http_client=stripe.RequestsClient(timeout=timeout, session=stripe_session(base)),
         ).v1
 
     def send_meter_event(self, event: MeterEvent) -> str:
