@@ -8,30 +8,15 @@ import pytest
 from sync.clients.openmeter_transport import OpenMeterTransport
 from sync.domain.timeline import Span
 from sync.models import Enrolment, Finding, Meter, ReportRun, UsageReport
-from sync.operations.plan_reports import PlanningRules, plan_meter
+from sync.operations.plan_reports import plan_meter
 from sync.operations.resolve_report import dismiss_report, release_report
 from sync.operations.store_plan import store_plan
-from sync.queries.planning import Scope, enrolments_to_plan
-from sync.wiring import connect
 from tests.functional.test_report_usage import at
-from tests.integration.test_ledger import EVENTS, new_run
+from tests.integration.test_ledger import EVENTS, compute_plan, new_run
 
 HOUR = timedelta(hours=1)
 TEN = at("2026-03-10T10:03")
 NO_SUCH_CUSTOMER = {"error": {"type": "invalid_request_error", "message": "No such customer: 'cus_x'"}}
-
-
-def compute(world, limit=None):
-    """Read the ledger, then ask OpenMeter, and return the plan without storing it."""
-    meter = Meter.objects.get()
-    since = limit.start if limit else world.now - world.config.tail
-    return plan_meter(
-        meter=meter,
-        enrolments=enrolments_to_plan(meter, scope=Scope(), since=since, now=world.now),
-        source=connect(config=world.config).openmeter,
-        rules=PlanningRules(tail=world.config.tail, brake_percent=5, limit=limit),
-        now=world.now,
-    )
 
 
 class TestTwoPlannersThatCutDifferently:
@@ -42,9 +27,9 @@ class TestTwoPlannersThatCutDifferently:
         world.use("ada", 7, at("2026-03-11T14:30"))
         world.at(at("2026-03-12T00:01:59"))
         world.sync()
-        by_hours = compute(world)
+        by_hours = compute_plan(world)
         world.at(at("2026-03-12T00:02:01"))
-        by_day = compute(world)
+        by_day = compute_plan(world)
         run = new_run(world)
         assert store_plan(by_hours, run=run, now=world.now).refused == 0
         assert store_plan(by_day, run=run, now=world.now).refused == 1
@@ -59,7 +44,10 @@ class TestTwoPlannersThatCutDifferently:
         world.use("ada", 7, at("2026-03-11T14:30"))
         world.at(at("2026-03-12T08:03"))
         world.sync()
-        plans = [compute(world, Span(at("2026-03-11T12:00"), at("2026-03-11T16:00"))), compute(world)]
+        plans = [
+            compute_plan(world, Span(at("2026-03-11T12:00"), at("2026-03-11T16:00"))),
+            compute_plan(world),
+        ]
         run = new_run(world)
         refused = [
             store_plan(plan, run=run, now=world.now).refused

@@ -58,16 +58,15 @@ def impatient(monkeypatch):
     monkeypatch.setattr("sync.operations.deliver_reports.TRIES_PER_RUN", 2)
 
 
-def compute_plan(world, source=None):
+def compute_plan(world, limit=None):
     """Read the ledger, then ask OpenMeter, and return the plan without storing it."""
     meter = Meter.objects.get()
-    since = world.now - world.config.tail
-    enrolments = enrolments_to_plan(meter, scope=Scope(), since=since, now=world.now)
+    since = limit.start if limit else world.now - world.config.tail
     return plan_meter(
         meter=meter,
-        enrolments=enrolments,
-        source=source or connect(config=world.config).openmeter,
-        rules=PlanningRules(tail=world.config.tail, brake_percent=5),
+        enrolments=enrolments_to_plan(meter, scope=Scope(), since=since, now=world.now),
+        source=connect(config=world.config).openmeter,
+        rules=PlanningRules(tail=world.config.tail, brake_percent=5, limit=limit),
         now=world.now,
     )
 
