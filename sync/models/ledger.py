@@ -19,6 +19,9 @@ class Enrolment(models.Model):
     """Usage before this is not ours to report; null means everything Stripe would still bill."""
     planned_through = models.DateTimeField(null=True, blank=True)
     """Every billable slice that ends at or before this has been measured at least once."""
+    anew = models.PositiveIntegerField(default=0)
+    """Goes up whenever something turns out to be billable that was not known to be: a plan made before that
+    must not move the mark."""
     paused_at = models.DateTimeField(null=True, blank=True)
     pause_reason = models.TextField(blank=True)
     lease_owner = models.CharField(max_length=100, blank=True)

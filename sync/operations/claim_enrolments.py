@@ -110,7 +110,12 @@ def _unpaused(scope: Scope) -> QuerySet[Enrolment]:
 
 def _lock(enrolments: Collection[int]) -> None:
     """Take the rows' locks in the order everybody takes them, so that no two workers block each other."""
-    list(Enrolment.objects.select_for_update().filter(pk__in=enrolments).order_by("pk").values_list("pk"))
+    list(
+        Enrolment.objects.select_for_update(no_key=True)
+        .filter(pk__in=enrolments)
+        .order_by("pk")
+        .values_list("pk")
+    )
 
 
 def _is_free() -> Q:

@@ -43,6 +43,7 @@ def mark_sending(
                 enrolment__lease_owner=owner,
                 status__in=(Status.PENDING, Status.SENDING, Status.UNKNOWN),
             )
+            .order_by("pk")
             .values_list("pk", flat=True)
         )
         held = [report for report in reports if report.pk in mine]

@@ -9,47 +9,61 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import F, Q, QuerySet
 
 from sync.domain.periods import item_start
 from sync.domain.timeline import HOUR, floor_to
 from sync.models import Enrolment, Meter, SubscriptionItem
 
+BATCH = 500
+
 
 def measure_anew(*meters: Meter) -> None:
     """Everything on these meters is measured again: what they measure is no longer what it was."""
     if meters:
-        Enrolment.objects.filter(meter__in=meters).update(planned_through=None)
+        _forget_marks(Q(meter__in=meters))
 
 
 def measure_customers_anew(customer_ids: Collection[int]) -> None:
     """Everything of these customers is measured again: past usage turned out to be theirs."""
     if customer_ids:
-        Enrolment.objects.filter(customer__in=customer_ids).update(planned_through=None)
+        _forget_marks(Q(customer__in=customer_ids))
 
 
 def measure_from(starts: Mapping[int, datetime]) -> None:
     """What these items (local ids) are billed for is measured again from these instants on.
 
-    Safe to repeat; takes the same few queries for one item as for a page of them.
+    Safe to repeat; takes the same few queries for one item as for a page of them. A plan that was made
+    before is refused, even where the mark stays: it knew nothing of these items.
     """
     marks = _marks(starts) if starts else {}
     if not marks:
         return
     with transaction.atomic():
-        enrolments = (
-            # Locked in one order: other syncs set marks back, too, and planners move them forward.
-            Enrolment.objects.select_for_update(no_key=True)
-            .filter(customer__in={customer for customer, _ in marks}, meter__in={meter for _, meter in marks})
-            .filter(planned_through__isnull=False)
-            .order_by("pk")
-        )
-        behind: list[Enrolment] = []
-        for enrolment in enrolments:
+        chosen = Q(customer__in={customer for customer, _ in marks}, meter__in={meter for _, meter in marks})
+        changed: list[Enrolment] = []
+        for enrolment in _locked(chosen):
             mark = marks.get((enrolment.customer_id, enrolment.meter_id))
-            if mark and enrolment.planned_through and enrolment.planned_through > mark:
-                enrolment.planned_through = mark
-                behind.append(enrolment)
-        Enrolment.objects.bulk_update(behind, ["planned_through"])
+            if mark:
+                enrolment.anew += 1
+                if enrolment.planned_through:
+                    enrolment.planned_through = min(enrolment.planned_through, mark)
+                changed.append(enrolment)
+        Enrolment.objects.bulk_update(changed, ["planned_through", "anew"], batch_size=500)
+
+
+def _forget_marks(chosen: Q) -> None:
+    with transaction.atomic():
+        ids = [enrolment.pk for enrolment in _locked(chosen)]
+        for first in range(0, len(ids), BATCH):
+            Enrolment.objects.filter(pk__in=ids[first : first + BATCH]).update(
+                planned_through=None, anew=F("anew") + 1
+            )
+
+
+def _locked(chosen: Q) -> QuerySet[Enrolment]:
+    """Lock enrolments in the one order that planners and workers lock them in, too."""
+    return Enrolment.objects.select_for_update(no_key=True).filter(chosen).order_by("pk")
 
 
 def _marks(starts: Mapping[int, datetime]) -> dict[tuple[int, int], datetime]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sync.domain.statuses import BILLABLE, ENDED, PAUSED, TRIALING
+from sync.domain.timeline import SECOND
 from sync.models import Subscription, SubscriptionPause
 from sync.ports import StripeSubscription
 
@@ -34,9 +35,25 @@ def store_pauses(
         ignore_conflicts=True,
     )
     going_on = BILLABLE - ENDED - {PAUSED}
-    resumed = [ids[one.id] for one in seen if one.status in going_on and ids[one.id] in paused]
-    if resumed:
-        pauses.filter(subscription_id__in=resumed, start__lt=fetched_at).update(end=fetched_at)
+    resumed = {ids[one.id]: one for one in seen if one.status in going_on and ids[one.id] in paused}
+    ended = list(pauses.filter(subscription_id__in=resumed))
+    for pause in ended:
+        one = resumed[pause.subscription_id]
+        end = resumed_at(one, before.get(one.id), fetched_at=fetched_at)
+        pause.end = max(end, pause.start + SECOND)
+    SubscriptionPause.objects.bulk_update(ended, ["end"])
+
+
+def resumed_at(one: StripeSubscription, before: Subscription | None, *, fetched_at: datetime) -> datetime:
+    """Return when a subscription that was paused went on, as early as it can have been.
+
+    A period that began since it was last seen paused began with the resumption; else it may have been right
+    after that look. Measuring too much of a pause costs nobody anything: Stripe does not bill it.
+    """
+    if before is None:
+        return fetched_at
+    began = [item.period_start for item in one.items if before.fetched_at < item.period_start <= fetched_at]
+    return min(began, default=before.fetched_at)
 
 
 def _start(one: StripeSubscription, before: Subscription | None, *, fetched_at: datetime) -> datetime:

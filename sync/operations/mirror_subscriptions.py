@@ -12,7 +12,7 @@ from sync.domain.statuses import BILLABLE, PAUSED
 from sync.models import Meter, Price, Subscription, SubscriptionItem
 from sync.operations.measure_anew import measure_from
 from sync.operations.mirror_catalog import CatalogMirror
-from sync.operations.mirror_pauses import store_pauses
+from sync.operations.mirror_pauses import resumed_at, store_pauses
 from sync.operations.mirror_periods import Beginning, SeenPeriod, store_periods
 from sync.operations.store_rows import Row, store_rows
 from sync.ports import StripeItem, StripeSubscription
@@ -138,7 +138,9 @@ class _Fresh:
             (before.deleted_at, None),
         )
         moved = [instant for old, new in limits if old != new for instant in (old, new) if instant]
-        return [*moved, self.fetched_at] if before.status == PAUSED != now.status else moved
+        if before.status == PAUSED != now.status:
+            moved.append(resumed_at(now, before, fetched_at=self.fetched_at))
+        return moved
 
 
 def _item_changes(row: Row, before: SubscriptionItem | None) -> list[datetime]:

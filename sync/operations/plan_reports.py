@@ -101,7 +101,8 @@ def plan_meter(
     )
     for report in plan.reports:
         report.status, report.error = _first_status(report, meter, plan.brake, now)
-    if plan.brake or (collected.rows == 0 and _had_usage(meter, now)):
+    distrusted = plan.brake or any(planned.distrusted for planned in plan.enrolments)
+    if distrusted or (collected.rows == 0 and _had_usage(meter, now)):
         for planned in plan.enrolments:
             planned.planned_through = None
     return plan

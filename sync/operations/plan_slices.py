@@ -47,6 +47,8 @@ class EnrolmentPlan:
     """Rows still to be sent whose period closes at another time than they say."""
     changes: list[Change] = field(default_factory=list)
     """What each measured slice holds and should hold, those that are held for a person, too."""
+    distrusted: bool = False
+    """A report that would lower what Stripe holds waits for a person, and is still what was measured."""
     planned_through: datetime | None = None
     problem: str = ""
     """Why nothing can be planned for it, as a sentence."""
@@ -101,10 +103,13 @@ def _plan_slice(
     # What waits for its first try, or for a person, is not yet told.
     told_rows = [row for row in standing if row is not waiting and row.status != Status.HELD]
     account = _account(told_rows, meter)
-    plan.changes.append(Change(accounted=account.told, target=account.target(quantity)))
+    change = Change(accounted=account.told, target=account.target(quantity))
     before = newest.measured if newest else Decimal(0)
-    blocked = any(row.status in UsageReport.BLOCKING for row in rows)
-    if blocked or not has_moved(before, measured, scale=meter.scale, decimals=meter.decimals):
+    blocking = {row.status for row in rows if row.status in UsageReport.BLOCKING}
+    if blocking <= {Status.HELD}:
+        plan.changes.append(change)
+        plan.distrusted |= bool(blocking) and change.lowers
+    if blocking or not has_moved(before, measured, scale=meter.scale, decimals=meter.decimals):
         return
     if waiting:
         # Nobody has claimed it yet; storing fails if somebody does before then.

@@ -129,6 +129,7 @@ def settle_reports(
                 status=Status.SENDING,
                 enrolment__lease_owner=owner,
             )
+            .order_by("pk")
             .values_list("pk", flat=True)
         )
         settled = [_settle(report, answer, report.pk in mine, now) for report, answer in answers]

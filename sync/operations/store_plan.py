@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 
 from sync.domain.slices import claimed_span
 from sync.domain.timeline import Span
@@ -55,7 +55,10 @@ def store_plan(plan: MeterPlan, *, run: ReportRun, now: datetime) -> StoredPlan:
 
 
 def _try_to_store(batch: Sequence[EnrolmentPlan], meter: Meter, *, run: ReportRun, now: datetime) -> bool:
-    """Store several enrolments in one transaction; False if the ledger moved on for any of them."""
+    """Store several enrolments in one transaction; False if the ledger moved on for any of them.
+
+    Or if the database undid it to end a deadlock: the plan is made again by the next run.
+    """
     reports = [report for one in batch for report in one.reports]
     try:
         with transaction.atomic():
@@ -65,20 +68,21 @@ def _try_to_store(batch: Sequence[EnrolmentPlan], meter: Meter, *, run: ReportRu
             UsageReport.objects.bulk_create([_row(report, run, now) for report in reports], batch_size=500)
             _move_closings(batch)
             _move_planned_through(batch)
-    except (IntegrityError, StalePlanError):
+    except (IntegrityError, OperationalError, StalePlanError):
         return False
     return True
 
 
 def _lock_unchanged(batch: Sequence[EnrolmentPlan]) -> None:
     """Nobody else plans these enrolments until the commit; refuse if somebody did since they were read."""
-    marks = dict(
-        Enrolment.objects.select_for_update()
+    locked = (
+        Enrolment.objects.select_for_update(no_key=True)
         .filter(pk__in=[one.enrolment.id for one in batch])
         .order_by("pk")
-        .values_list("pk", "planned_through")
+        .values_list("pk", "planned_through", "anew")
     )
-    if any(marks.get(one.enrolment.id) != one.enrolment.planned_through for one in batch):
+    now = {pk: (through, anew) for pk, through, anew in locked}
+    if any(now.get(one.enrolment.id) != (one.enrolment.planned_through, one.enrolment.anew) for one in batch):
         raise StalePlanError
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from django.db.models import F, Prefetch, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet
 
 from sync.domain.accounts import Counts
 from sync.domain.periods import BilledItem, Period, item_start
@@ -81,6 +81,7 @@ class EnrolmentToPlan:
     customer_id: str
     report_from: datetime | None
     planned_through: datetime | None
+    anew: int
     subjects: list[SubjectSpan] = field(default_factory=list)
     items: list[BilledItem] = field(default_factory=list)
     rows: list[LedgerRow] = field(default_factory=list)
@@ -112,11 +113,13 @@ def enrolments_to_plan(
     Query count is constant up to `CHUNK` enrolments and grows with their number only in such chunks.
     """
     found = {
-        pk: EnrolmentToPlan(id=pk, customer_id=customer, report_from=start, planned_through=through)
-        for pk, customer, start, through in enrolments_in(scope)
+        pk: EnrolmentToPlan(
+            id=pk, customer_id=customer, report_from=start, planned_through=through, anew=anew
+        )
+        for pk, customer, start, through, anew in enrolments_in(scope)
         .filter(meter=meter, paused_at=None)
         .order_by("pk")
-        .values_list("pk", "customer__stripe_id", "report_from", "planned_through")
+        .values_list("pk", "customer__stripe_id", "report_from", "planned_through", "anew")
     }
     ids = list(found)
     for first in range(0, len(ids), CHUNK):
@@ -174,7 +177,13 @@ def _billed(item: SubscriptionItem, periods: Iterable[BillingPeriod]) -> BilledI
 def _attach_rows(
     found: dict[int, EnrolmentToPlan], ids: Sequence[int], since: datetime, now: datetime
 ) -> None:
-    unsettled = Q(status__in=UsageReport.UNSETTLED, slice_end__gt=now - OLDEST_EVENT)
+    # All revisions of a slice that is not settled: what was told before counts, too.
+    sibling = UsageReport.objects.filter(
+        enrolment=OuterRef("enrolment"),
+        slice_start=OuterRef("slice_start"),
+        status__in=UsageReport.UNSETTLED,
+    )
+    unsettled = Q(Exists(sibling), slice_end__gt=now - OLDEST_EVENT)
     beyond = Q(enrolment__planned_through=None) | Q(slice_end__gte=F("enrolment__planned_through"))
     rows = (
         UsageReport.objects.filter(Q(slice_end__gt=since) | beyond | unsettled, enrolment__in=ids)

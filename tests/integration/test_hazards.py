@@ -139,11 +139,91 @@ class TestAnswersThatNobodyShouldBelieve:
         world.report()
         assert [world.billed(who) for who in people] == [60, 60, 60]
 
+    def test_stay_unbelievable_however_much_others_use(self, world):
+        tokens = world.meter()
+        people = [world.subscriber(tokens, f"c{number}") for number in range(3)]
+        world.use_many([(who.subject, 10, at("2026-03-10T09:30")) for who in people])
+        world.at(TEN)
+        world.report()
+        for who in people[:2]:
+            world.forget(subject=who.subject)
+        for hour in range(1, 9):
+            world.use("c2", 1000, at("2026-03-10T09:30") + hour * HOUR)
+            world.later(hours=1)
+            world.report()
+        world.use_many(
+            [(who.subject, 10, at("2026-03-10T09:30") + h * HOUR) for who in people[:2] for h in range(9)]
+        )
+        for report in UsageReport.objects.filter(status="held"):
+            dismiss_report(report_id=report.pk, why="half of OpenMeter was away", who="eve", now=world.now)
+        world.report()
+        assert [world.billed(who) for who in people] == [90, 90, 8010]
+
+    def test_are_not_seen_in_a_refused_report_that_was_lowered(self, world):
+        tokens = world.meter()
+        world.subscriber(tokens)
+        bob = world.subscriber(tokens, "bob")
+        world.sync()
+        world.control.fault(EVENTS, status=400, body=NO_SUCH_CUSTOMER)
+        world.use("ada", 10, at("2026-03-10T09:30"))
+        world.at(TEN)
+        world.report()
+        assert world.statuses() == ["rejected"]
+        world.forget(subject="ada")
+        world.use("bob", 2, at("2026-03-10T10:30"))
+        world.later(hours=5)
+        world.report()
+        assert world.billed(bob) == 2
+        marks = set(Enrolment.objects.values_list("planned_through", flat=True))
+        assert marks == {at("2026-03-10T15:00")}
+
     def test_do_not_keep_a_silent_new_meter_from_being_done(self, world):
         world.subscriber(world.meter())
         world.at(TEN)
         world.report()
         assert Enrolment.objects.get().planned_through == at("2026-03-10T10:00")
+
+
+class TestAPlanMadeBeforeMoreTurnedOutToBeBillable:
+    def test_does_not_move_the_mark_past_it(self, world):
+        tokens = world.meter()
+        ada = world.subscriber(tokens)
+        world.use("ada", 3, at("2026-03-10T09:30"))
+        world.use("ada", 7, at("2026-03-09T12:30"))
+        world.at(at("2026-03-10T20:03"))
+        world.sync()
+        plan = compute_plan(world)
+        backdated = int(at("2026-03-09T00:00").timestamp())
+        world.subscribe(ada.customer, tokens, "ada", backdate_start_date=backdated)
+        world.later(minutes=1)
+        world.sync()
+        assert store_plan(plan, run=new_run(world), now=world.now).refused == 1
+        world.report()
+        assert world.billed(ada) == 10
+
+
+class TestAResumptionThatIsSeenLate:
+    @pytest.mark.parametrize("seen_at", ["12:00", "12:55"])
+    def test_loses_nothing_of_the_period_that_began_with_it(self, world, seen_at):
+        ada = world.subscriber(world.meter())
+        world.at(TEN)
+        world.report()
+        world.control.patch_stripe(ada.subscription, status="paused")
+        world.later(hours=1)
+        world.report()
+        noon = at("2026-03-10T12:00")
+        world.at(noon)
+        world.control.patch_stripe(ada.subscription, status="active")
+        end = noon + timedelta(days=31)
+        world.control.patch_stripe(
+            ada.item, current_period_start=int(noon.timestamp()), current_period_end=int(end.timestamp())
+        )
+        world.use("ada", 5, at("2026-03-10T12:30"))
+        world.at(at(f"2026-03-10T{seen_at}"))
+        world.sync()
+        world.at(at("2026-03-10T14:03"))
+        world.report()
+        assert world.billed(ada) == 5
 
 
 class TestWhoHasNoSubject:
@@ -184,6 +264,24 @@ class TestUsageThatArrivesWhileASliceWaitsForAPerson:
         release_report(report_id=waiting.pk, why="it is right", who="eve", run=None, now=world.now)
         world.report()
         assert world.billed(ada) == 14
+
+    @pytest.mark.parametrize("window", ["", "hour"])
+    def test_adds_to_what_was_told_before_however_long_it_waited(self, world, window):
+        ada = world.subscriber(world.meter(window=window))
+        world.use("ada", 10, at("2026-03-10T09:30"))
+        world.at(TEN)
+        world.report()
+        Meter.objects.update(max_units_per_slice=3)
+        world.use("ada", 4, at("2026-03-10T09:31"))
+        world.report()
+        Meter.objects.update(max_units_per_slice=None)
+        world.later(hours=20)
+        world.report()
+        held = UsageReport.objects.get(status="held")
+        release_report(report_id=held.pk, why="it is right", who="eve", run=None, now=world.now)
+        world.use("ada", 1, at("2026-03-10T09:32"))
+        world.report()
+        assert world.billed(ada) == 15
 
     def test_a_written_off_hour_stays_written_off(self, world):
         tokens = world.meter(window="hour")
