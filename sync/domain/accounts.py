@@ -11,7 +11,7 @@ from sync.domain.quantities import exact_sum
 class Counts(Enum):
     """How a ledger row counts for its slice."""
 
-    AS_TOLD = "told"
+    AS_ACCOUNTED = "accounted"
     """Stripe was told its value, will be, or may have been."""
     AS_WRITTEN_OFF = "written off"
     """Its usage is real and will not be billed: a person decided so."""
@@ -23,7 +23,7 @@ class Counts(Enum):
 class Account:
     """Billed units of one slice: what Stripe holds or will hold, and what was written off beside it."""
 
-    told: Decimal
+    accounted: Decimal
     written_off: Decimal
 
     def target(self, quantity: Decimal) -> Decimal:
@@ -34,18 +34,18 @@ class Account:
 def account_of(entries: Iterable[tuple[Decimal, Counts]], *, sets_hours: bool) -> Account:
     """Add up the values of a slice's rows, in the order of their revisions.
 
-    Where one value stands for an hour the newest value told is what Stripe holds; else they add up.
+    Where one value stands for an hour the newest accounted value is what Stripe holds; else they add up.
     """
     if not sets_hours:
         rows = list(entries)
         return Account(
-            told=exact_sum([value for value, counts in rows if counts is Counts.AS_TOLD]),
+            accounted=exact_sum([value for value, counts in rows if counts is Counts.AS_ACCOUNTED]),
             written_off=exact_sum([value for value, counts in rows if counts is Counts.AS_WRITTEN_OFF]),
         )
-    told = written_off = Decimal(0)
+    accounted = written_off = Decimal(0)
     for value, counts in entries:
-        if counts is Counts.AS_TOLD:
-            told = value
+        if counts is Counts.AS_ACCOUNTED:
+            accounted = value
         elif counts is Counts.AS_WRITTEN_OFF:
-            written_off += value - told
-    return Account(told=told, written_off=written_off)
+            written_off += value - accounted
+    return Account(accounted=accounted, written_off=written_off)

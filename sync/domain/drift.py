@@ -19,10 +19,12 @@ class Change:
         return self.target < self.accounted
 
 
-def brake_reason(changes: list[Change], *, told_total: Decimal, answer_is_empty: bool, percent: int) -> str:
+def brake_reason(
+    changes: list[Change], *, accounted_total: Decimal, answer_is_empty: bool, percent: int
+) -> str:
     """Return why a meter's lowering reports must wait for a person, or "".
 
-    `told_total` is what Stripe holds by the ledger for all slices that were read again. The reason is a
+    `accounted_total` is what Stripe holds by the ledger for all slices that were read again. The reason is a
     sentence.
     """
     lowered = exact_sum([change.accounted - change.target for change in changes if change.lowers])
@@ -30,9 +32,9 @@ def brake_reason(changes: list[Change], *, told_total: Decimal, answer_is_empty:
         return ""
     if answer_is_empty:
         return "OpenMeter answered with no usage at all where usage was reported before."
-    if lowered * 100 > told_total * percent:
+    if lowered * 100 > accounted_total * percent:
         return (
-            f"This would lower the meter by {as_text(lowered)} of {as_text(told_total)} units, "
+            f"This would lower the meter by {as_text(lowered)} of {as_text(accounted_total)} units, "
             f"more than {percent} %."
         )
     return ""

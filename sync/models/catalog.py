@@ -74,6 +74,12 @@ class Meter(models.Model):
         return self.unsupported or why_unlinked(name=self.event_name, slug=self.openmeter_slug)
 
     @property
+    def standstill(self) -> str:
+        """Return why nothing of it is measured at the moment, or ""."""
+        paused = f"Meter {self.slug} is paused: {self.pause_reason}" if self.paused_at else ""
+        return self.obstacle or paused
+
+    @property
     def slug(self) -> str:
         """The name people use for this meter."""
         return self.openmeter_slug or self.event_name

@@ -167,7 +167,7 @@ def how_it_counts(status: str, *, written_off: bool) -> Counts:
     """Return how a row of this status counts for its slice; `docs/decisions/0002` says why."""
     if status == UsageReport.Status.DISMISSED:
         return Counts.AS_WRITTEN_OFF if written_off else Counts.NOT
-    return Counts.NOT if status in UsageReport.WITHDRAWN else Counts.AS_TOLD
+    return Counts.NOT if status in UsageReport.WITHDRAWN else Counts.AS_ACCOUNTED
 
 
 class DeliveryAttempt(models.Model):

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -63,6 +63,8 @@ class Delivered:
     """Why delivery stopped early, as a sentence; empty if it did not."""
     trouble: str = ""
     """What Stripe said to the newest report that is left to the next run."""
+    given_up: set[int] = field(default_factory=set)
+    """Enrolments that are left to the next run."""
     stopped: bool = False
 
 
@@ -73,15 +75,19 @@ def deliver_reports(
     scope: Scope,
     rules: DeliveryRules,
     clock: Callable[[], datetime],
+    leave_out: Collection[int] = (),
     on_progress: Callable[[int], None] = lambda _count: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Delivered:
     """Every due report of the scope was sent, or is in the ledger with what stands in its way.
 
+    Enrolments in `leave_out` are not tried.
+
     Within an enrolment one call at a time, in order; nothing is sent inside a transaction. Safe to
     repeat and to run twice at once: what is delivered is never due again, an enrolment has one owner.
     """
     delivery = _Delivery(sender, run, scope, rules, clock, on_progress)
+    delivery.result.given_up |= set(leave_out)
     with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="deliver") as pool:
         try:
             delivery.work(pool, should_stop)
@@ -107,7 +113,8 @@ class _Delivery:
         self.lease = Lease(owner=worker_name())
         self.lanes: dict[int, Lane] = {}
         self.calls: dict[Future[Answer], UsageReport] = {}
-        self.given_up: set[int] = set()
+        self.idle: set[int] = set()
+        """Enrolments with nothing to send at their head: not worth claiming again."""
         self.given_up_in_a_row = 0
         self.next_call = self.next_claim = 0.0
         self.ended: set[int] = set()
@@ -164,12 +171,12 @@ class _Delivery:
             scope=self.scope,
             due_by=self._due_by(),
             limit=LANES - len(self.lanes),
-            leave_out=self.given_up,
+            leave_out=self.result.given_up | self.idle,
         )
         lanes = load_lanes(claimed, due_by=self._due_by())
         self.lanes |= lanes
         idle = set(claimed) - set(lanes)
-        self.given_up |= idle  # nothing sendable at its head: not worth claiming again in this run
+        self.idle |= idle
         self.ended |= idle
         self.next_claim = 0.0 if lanes else time.monotonic() + CLAIM_SECONDS
 
@@ -272,7 +279,7 @@ class _Delivery:
 
     def _give_up(self, enrolment_id: int) -> None:
         """Leave the lane to a later run."""
-        self.given_up.add(enrolment_id)
+        self.result.given_up.add(enrolment_id)
         self._end_lane(enrolment_id)
 
     def _give_up_meter(self, meter_id: int) -> None:

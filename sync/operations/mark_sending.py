@@ -10,7 +10,7 @@ from django.db.models import F
 from sync.domain.retries import may_resend
 from sync.domain.slices import is_late
 from sync.models import Finding, UsageReport
-from sync.operations.record_findings import FoundIssue, record_findings
+from sync.operations.record_findings import about_report, record_findings
 from sync.operations.reserve_calls import reserve_calls
 
 Status = UsageReport.Status
@@ -103,16 +103,11 @@ def _set_aside(reports: Sequence[UsageReport], now: datetime) -> dict[str, list[
     UsageReport.objects.bulk_update(
         changed, ["status", "error", "next_attempt_at", "maybe_arrived"], batch_size=200
     )
-    record_findings([_finding(report) for report in changed], now=now)
+    record_findings([about_report(report, _KINDS[report.status]) for report in changed], now=now)
     return aside
 
 
-def _finding(report: UsageReport) -> FoundIssue:
-    kind = Finding.Kind.LATE if report.status == Status.LATE else Finding.Kind.UNKNOWN_OUTCOME
-    return FoundIssue(
-        kind=kind,
-        fingerprint=f"report:{report.identifier}",
-        message=f"{report.error} Decide with manage.py held_reports.",
-        customer_id=report.enrolment.customer_id,
-        meter_id=report.enrolment.meter_id,
-    )
+_KINDS: dict[str, Finding.Kind] = {
+    Status.LATE: Finding.Kind.LATE,
+    Status.UNKNOWN: Finding.Kind.UNKNOWN_OUTCOME,
+}

@@ -52,7 +52,7 @@ class MeterPlan:
         return [
             MovedUnits(
                 customer=report.enrolment.customer_id,
-                units=report.target - report.told,
+                units=report.target - report.accounted,
                 start=report.piece.span.start,
                 end=report.piece.span.end,
             )
@@ -95,7 +95,7 @@ def plan_meter(
     changes = [change for planned in plan.enrolments for change in planned.changes]
     plan.brake = brake_reason(
         changes,
-        told_total=exact_sum([change.accounted for change in changes]),
+        accounted_total=exact_sum([change.accounted for change in changes]),
         answer_is_empty=collected.rows == 0,
         percent=rules.brake_percent,
     )
@@ -165,7 +165,7 @@ def _first_status(
             f"Its billing period closed at {report.piece.closes_at:%Y-%m-%d %H:%M} UTC; Stripe would "
             "put this on no invoice."
         )
-    if brake and report.target < report.told:
+    if brake and report.target < report.accounted:
         return Status.HELD, brake
     if meter.max_units_per_slice is not None and abs(report.quantity) > meter.max_units_per_slice:
         return Status.HELD, (

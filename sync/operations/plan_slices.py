@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from sync.domain.accounts import Account, account_of
+from sync.domain.accounts import account_of
 from sync.domain.drift import Change
 from sync.domain.identifiers import report_identifier
 from sync.domain.quantities import as_text, billed_units, fits_the_ledger, has_moved
@@ -19,7 +19,7 @@ Status = UsageReport.Status
 
 @dataclass(slots=True, kw_only=True)
 class PlannedReport:
-    """A revision that is to be stored. `told` is what Stripe holds without it, `target` with it."""
+    """A revision that is to be stored. `accounted` is what Stripe holds without it, `target` with it."""
 
     enrolment: EnrolmentToPlan
     piece: Slice
@@ -28,7 +28,7 @@ class PlannedReport:
     carried: Decimal
     quantity: Decimal
     value: Decimal
-    told: Decimal
+    accounted: Decimal
     target: Decimal
     identifier: str
     status: UsageReport.Status = Status.PENDING
@@ -98,12 +98,13 @@ def _plan_slice(
     }
     standing = [row for row in rows if row.status not in UsageReport.WITHDRAWN]
     newest = standing[-1] if standing else None
-    quantity = units + (newest.carried if newest else Decimal(0))
+    carried = newest.carried if newest else Decimal(0)
+    quantity = units + carried
     waiting = newest if newest and newest.was_never_claimed else None
-    # What waits for its first try, or for a person, is not yet told.
-    told_rows = [row for row in standing if row is not waiting and row.status != Status.HELD]
-    account = _account(told_rows, meter)
-    change = Change(accounted=account.told, target=account.target(quantity))
+    # What waits for its first try, or is held, has told Stripe nothing yet.
+    accounted = [row for row in standing if row is not waiting and row.status != Status.HELD]
+    account = account_of([(row.value, row.counts) for row in accounted], sets_hours=meter.sets_hours)
+    change = Change(accounted=account.accounted, target=account.target(quantity))
     before = newest.measured if newest else Decimal(0)
     blocking = {row.status for row in rows if row.status in UsageReport.BLOCKING}
     if blocking <= {Status.HELD}:
@@ -114,42 +115,28 @@ def _plan_slice(
     if waiting:
         # Nobody has claimed it yet; storing fails if somebody does before then.
         plan.superseded.append(waiting.id)
-    if account.target(quantity) != account.told:
-        revision = rows[-1].revision + 1 if rows else 1
-        plan.reports.append(_report(plan.enrolment, piece, revision, measured, quantity, account, meter))
+    if change.target == change.accounted:
+        return
+    revision = rows[-1].revision + 1 if rows else 1
+    plan.reports.append(
+        PlannedReport(
+            enrolment=plan.enrolment,
+            piece=piece,
+            revision=revision,
+            measured=measured,
+            carried=carried,
+            quantity=quantity,
+            value=change.target if meter.sets_hours else change.target - change.accounted,
+            accounted=change.accounted,
+            target=change.target,
+            identifier=report_identifier(
+                meter_id=meter.stripe_id,
+                customer_id=plan.enrolment.customer_id,
+                slice_start=piece.span.start,
+                revision=revision,
+            ),
+        )
+    )
 
 
 _TO_BE_SENT = (Status.PENDING, Status.SENDING, Status.UNKNOWN)
-
-
-def _account(rows: Sequence[LedgerRow], meter: Meter) -> Account:
-    return account_of([(row.value, row.counts) for row in rows], sets_hours=meter.sets_hours)
-
-
-def _report(
-    one: EnrolmentToPlan,
-    piece: Slice,
-    revision: int,
-    measured: Decimal,
-    quantity: Decimal,
-    account: Account,
-    meter: Meter,
-) -> PlannedReport:
-    target = account.target(quantity)
-    return PlannedReport(
-        enrolment=one,
-        piece=piece,
-        revision=revision,
-        measured=measured,
-        carried=quantity - billed_units(measured, scale=meter.scale, decimals=meter.decimals),
-        quantity=quantity,
-        value=target if meter.sets_hours else target - account.told,
-        told=account.told,
-        target=target,
-        identifier=report_identifier(
-            meter_id=meter.stripe_id,
-            customer_id=one.customer_id,
-            slice_start=piece.span.start,
-            revision=revision,
-        ),
-    )

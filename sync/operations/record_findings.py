@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from sync.models import Finding
+from sync.models import Finding, UsageReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +19,22 @@ class FoundIssue:
     customer_id: int | None = None
     meter_id: int | None = None
     item_id: int | None = None
+
+
+def about_report(report: UsageReport, kind: Finding.Kind) -> FoundIssue:
+    """Return the matter that one report waits for a person, with the reason it gives itself."""
+    return FoundIssue(
+        kind=kind,
+        fingerprint=report_fingerprint(report),
+        message=f"{report.error} Decide with manage.py held_reports.",
+        customer_id=report.enrolment.customer_id,
+        meter_id=report.enrolment.meter_id,
+    )
+
+
+def report_fingerprint(report: UsageReport) -> str:
+    """Return the name of every matter that is about this one report."""
+    return f"report:{report.identifier}"
 
 
 def record_findings(issues: Iterable[FoundIssue], *, now: datetime) -> int:

@@ -124,6 +124,9 @@ class _Job:
         self.counters: Counter[str] = Counter()
         self.lines: list[ReportLine] = []
         self.stopped = False
+        self.given_up: set[int] = set()
+        """Enrolments that this run tried and leaves to the next one."""
+        self.stripe_is_down = False
 
     def work(self) -> None:
         """Do every step; what fails for one meter or customer does not stop the others."""
@@ -138,7 +141,7 @@ class _Job:
             # A slice whose newest call has no known end gets no further revision: settle it first.
             self._deliver(wait_for_others=False)
         self._plan()
-        if not self.request.dry_run and not self.stopped:
+        if not (self.request.dry_run or self.stopped or self.stripe_is_down):
             self._deliver(wait_for_others=True)
 
     def status(self) -> ReportRun.Status:
@@ -204,9 +207,9 @@ class _Job:
             self.stopped = self.stopped or self.should_stop()
             if self.stopped:
                 break
-            if meter.obstacle or meter.paused_at:
+            if meter.standstill:
                 # If nobody is billed on it any more, it is history, not trouble.
-                self.errors += [_standstill(meter)] if meter.pk in billed else []
+                self.errors += [meter.standstill] if meter.pk in billed else []
                 continue
             self._plan_meter(meter)
         self.progress("Asking OpenMeter", len(meters), len(meters))
@@ -271,6 +274,7 @@ class _Job:
                 wait_for_others=wait_for_others,
             ),
             clock=self.clock,
+            leave_out=self.given_up,
             on_progress=on_progress,
             should_stop=self.should_stop,
         )
@@ -280,17 +284,15 @@ class _Job:
         self.counters += delivered.outcomes
         self.counters["elsewhere"] = delivered.elsewhere
         self.stopped = self.stopped or delivered.stopped
+        self.given_up |= delivered.given_up
+        self.stripe_is_down = bool(delivered.error)
         if delivered.error:
             self.errors.append(delivered.error)
         elif delivered.trouble:
-            left = self.counters["waiting"] + self.counters["unknown"]
+            left = delivered.outcomes["waiting"] + delivered.outcomes["unknown"]
             self.errors.append(f"{left} reports are not sent yet: {delivered.trouble}")
         self.lines += delivered_lines(delivered.reports)
 
 
 class _StopAsked(Exception):
     """Somebody asked the run to stop while it read Stripe."""
-
-
-def _standstill(meter: Meter) -> str:
-    return meter.obstacle or f"Meter {meter.slug} is paused: {meter.pause_reason}"

@@ -9,6 +9,7 @@ from sync.domain.identifiers import report_identifier
 from sync.domain.quantities import MAX_DIGITS, as_text, billed_units, digit_count
 from sync.domain.slices import is_late
 from sync.models import Finding, ReportRun, UsageReport
+from sync.operations.record_findings import report_fingerprint
 from sync.ports import InvalidInput
 
 Status = UsageReport.Status
@@ -28,6 +29,12 @@ def release_report(
     """
     with transaction.atomic():
         report = _decidable(report_id)
+        if report.status == Status.UNKNOWN and not why.strip():
+            msg = (
+                f"Nobody knows whether Stripe has report {report.pk}. Look in Stripe first; if it has not "
+                "arrived, release it with --why saying how you know, else dismiss it."
+            )
+            raise InvalidInput(msg)
         if is_late(closes_at=report.closes_at, event_at=report.event_at, now=now):
             msg = (
                 f"Report {report.pk} belongs to a billing period that closed at "
@@ -104,7 +111,7 @@ def _replace(report: UsageReport, *, run: ReportRun | None, now: datetime) -> Us
     account = account_of(
         [(row.value, row.counts) for row in standing if row.pk != report.pk], sets_hours=meter.sets_hours
     )
-    value = account.target(quantity) if meter.sets_hours else account.target(quantity) - account.told
+    value = account.target(quantity) if meter.sets_hours else account.target(quantity) - account.accounted
     if digit_count(value) > MAX_DIGITS:
         msg = (
             f"Report {report.pk} still has more than {MAX_DIGITS} digits ({as_text(value)}): "
@@ -142,7 +149,7 @@ def _decision(verb: str, why: str, who: str, now: datetime) -> str:
 def _resolve_findings(report: UsageReport, now: datetime, decision: str) -> None:
     """Close the findings about this row, and its meter's once no row of that kind waits any more."""
     findings = Finding.objects.filter(resolved_at=None)
-    findings.filter(fingerprint=f"report:{report.identifier}").update(resolved_at=now, resolution=decision)
+    findings.filter(fingerprint=report_fingerprint(report)).update(resolved_at=now, resolution=decision)
     meter = report.enrolment.meter
     kinds = {
         Status.HELD: Finding.Kind.BRAKE,

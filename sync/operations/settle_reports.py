@@ -9,7 +9,7 @@ from django.db import transaction
 
 from sync.domain.retries import retry_delay
 from sync.models import DeliveryAttempt, Finding, Meter, ReportRun, UsageReport
-from sync.operations.record_findings import FoundIssue, record_findings
+from sync.operations.record_findings import FoundIssue, about_report, record_findings
 from sync.operations.reserve_calls import postpone_calls
 from sync.ports import (
     DuplicateIdentifier,
@@ -138,7 +138,9 @@ def settle_reports(
         DeliveryAttempt.objects.bulk_create(
             [_attempt(one, run, now) for one in kept if isinstance(one.answer, SyncError)]
         )
-        record_findings([_finding(one) for one in kept if one.settlement.finding], now=now)
+        record_findings(
+            [about_report(one.report, kind) for one in kept if (kind := one.settlement.finding)], now=now
+        )
         _pause_refused_meters(kept, now)
         if any(getattr(one.answer, "http_status", None) == 429 for one in kept):
             postpone_calls(AFTER_429)
@@ -192,19 +194,6 @@ def _attempt(one: Settled, run: ReportRun, now: datetime) -> DeliveryAttempt:
         message=str(answer)[:2000],
         stripe_request_id=answer.request_id[:255],
         attempted_at=now,
-    )
-
-
-def _finding(one: Settled) -> FoundIssue:
-    kind = one.settlement.finding
-    assert kind  # noqa: S101 - narrows the type for mypy
-    report = one.report
-    return FoundIssue(
-        kind=kind,
-        fingerprint=f"report:{report.identifier}",
-        message=f"{report.error} Decide with manage.py held_reports.",
-        customer_id=report.enrolment.customer_id,
-        meter_id=report.enrolment.meter_id,
     )
 
 

@@ -56,7 +56,6 @@ class LedgerRow:
     revision: int
     measured: Decimal
     carried: Decimal
-    quantity: Decimal
     value: Decimal
     status: str
     written_off: bool

@@ -65,8 +65,6 @@ class TestReportUsage:
         assert result["lines"][0]["total_usage"] == "10.000000"
 
     def test_counts_a_customer_once_where_two_prices_share_the_meter(self, shell, world, ada):
-        price = Meter.objects.first()
-        assert price is None
         tokens = world.stripe("GET", "/prices")["data"][0]["recurring"]["meter"]
         other = world.stripe(
             "POST",
@@ -276,3 +274,14 @@ class TestHeldReports:
         assert f"Report {late.pk} belongs to a billing period that closed" in err
         assert "released" in out
         assert UsageReport.objects.get(pk=held.pk).status == "pending"
+
+    def test_never_sends_again_by_the_way_what_may_have_arrived(self, shell, world, held):
+        delivered = UsageReport.objects.get(status="delivered")
+        UsageReport.objects.filter(pk=delivered.pk).update(status="unknown", delivered_at=None)
+        assert shell("held_reports", "--release", "all")[0] == 0
+        assert UsageReport.objects.get(pk=delivered.pk).status == "unknown"
+        code, _, err = shell("held_reports", "--release", str(delivered.pk))
+        assert code == 2
+        assert "Look in Stripe first" in err
+        assert shell("held_reports", "--release", str(delivered.pk), "--why", "it is not in Stripe")[0] == 0
+        assert UsageReport.objects.get(pk=delivered.pk).status == "replaced"

@@ -102,7 +102,7 @@ class TestIdentifiers:
 class TestBrake:
     def reason(self, *changes, total=100, empty=False):
         made = [Change(accounted=Decimal(a), target=Decimal(b)) for a, b in changes]
-        return brake_reason(made, told_total=Decimal(total), answer_is_empty=empty, percent=5)
+        return brake_reason(made, accounted_total=Decimal(total), answer_is_empty=empty, percent=5)
 
     def test_lets_growth_and_small_corrections_pass(self):
         assert self.reason((10, 20)) == ""

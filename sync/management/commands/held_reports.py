@@ -25,7 +25,10 @@ class Command(SyncCommand):
         what = parser.add_mutually_exclusive_group(required=True)
         what.add_argument("--list", action="store_true", help="show the reports that wait")
         what.add_argument(
-            "--release", nargs="+", metavar="N", help="send these (numbers of the list, or all)"
+            "--release",
+            nargs="+",
+            metavar="N",
+            help="send these (numbers of the list, or all but those of unknown outcome)",
         )
         what.add_argument("--dismiss", nargs="+", metavar="N", help="never send these (numbers, or all)")
         parser.add_argument("--why", default="", help="the reason; a dismissal needs one")
@@ -46,10 +49,16 @@ class Command(SyncCommand):
         if options["list"]:
             self._list(chosen, as_json=options["format"] == "json")
             return
+        self._decide_all(chosen, options)
+
+    def _decide_all(self, chosen: list[WaitingReport], options: dict[str, Any]) -> None:
         verb = "release" if options["release"] else "dismiss"
         past = "released" if verb == "release" else "dismissed"
         refused: list[str] = []
         done = 0
+        if not options["status"]:
+            # What may have reached Stripe is decided one by one, or by asking for it by name.
+            chosen = [report for report in chosen if report.status != UsageReport.Status.UNKNOWN]
         for report_id in _numbers(options["release"] or options["dismiss"], chosen):
             try:
                 report = self._decide(verb, report_id, options["why"])

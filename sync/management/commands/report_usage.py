@@ -2,7 +2,6 @@
 
 import json
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -110,8 +109,10 @@ class Command(SyncCommand):
     def _print(self, result: ReportResult) -> None:
         for line in result.lines:
             self.stdout.write(line_text(line))
-        console = Console(file=sys.stdout if self.stdout.isatty() else self.stdout, highlight=False)  # type: ignore[arg-type]
-        console.print(summary_table(result))
+        console = Console(highlight=False)
+        with console.capture() as table:
+            console.print(summary_table(result))
+        self.stdout.write(table.get())
         if hint := decision_hint(result):
             self.stdout.write(hint)
         for error in result.errors:
