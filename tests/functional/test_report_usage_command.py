@@ -7,7 +7,7 @@ import pytest
 import time_machine
 from django.core.management import CommandError, call_command
 
-from sync.models import Enrolment, Meter, ReportRun, UsageReport
+from sync.models import Enrolment, ReportRun, UsageReport
 from tests.functional.test_report_usage import at
 
 NOW = at("2026-03-10T10:03")
