@@ -6,11 +6,14 @@ import django_stubs_ext
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from billing_console.theme import UNFOLD as UNFOLD
+
 # Lets `ModelAdmin[Meter]` be written where Django itself is not subscriptable.
 django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
+VAR_DIR.mkdir(exist_ok=True)
 
 env = environ.Env()
 if not env.bool("IGNORE_DOTENV", default=False):
@@ -37,6 +40,12 @@ if not SECRET_KEY:
 ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
 
 INSTALLED_APPS = [
+    # Before Django's admin, whose templates it replaces.
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "unfold.contrib.import_export",
+    "unfold.contrib.simple_history",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -44,17 +53,22 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django_q",
+    "import_export",
+    "simple_history",
     "sync",
 ]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    # Writes who is logged in beside every change of a mapping.
+    "simple_history.middleware.HistoryRequestMiddleware",
 ]
 
 ROOT_URLCONF = "billing_console.urls"
@@ -80,7 +94,6 @@ if not DATABASES["default"].get("ENGINE"):
     sentence = "DATABASE_URL is no database address; write it like postgres://user:password@host:5432/name."
     raise ImproperlyConfigured(sentence)
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    VAR_DIR.mkdir(exist_ok=True)
     DATABASES["default"]["OPTIONS"] = {
         # A writer waits for another instead of failing, and takes its lock when the transaction begins:
         # a read that later turns into a write could not be retried by SQLite.
@@ -102,6 +115,9 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
+STATIC_ROOT.mkdir(exist_ok=True)
+# The console serves its own style sheets, in production too; nothing has to be collected first.
+WHITENOISE_USE_FINDERS = True
 
 # Behind TLS unless somebody develops on their own machine.
 if not DEBUG:
@@ -152,3 +168,5 @@ ALLOW_LIVE = env.bool("ALLOW_LIVE", default=False)
 REPORT_TAIL_HOURS = whole("REPORT_TAIL_HOURS", 3, least=1)
 REPORT_BRAKE_PERCENT = whole("REPORT_BRAKE_PERCENT", 5)
 INVOICE_GRACE_MINUTES = whole("INVOICE_GRACE_MINUTES", 60)
+CONFIRM_AMOUNT = whole("CONFIRM_AMOUNT", 1000)
+"""From this amount on, in a price's own currency, a dialog wants it typed."""

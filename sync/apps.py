@@ -1,6 +1,9 @@
 """The one app of the console."""
 
+from typing import Any
+
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class SyncConfig(AppConfig):
@@ -10,5 +13,13 @@ class SyncConfig(AppConfig):
     verbose_name = "Billing"
 
     def ready(self) -> None:
-        """Make the system checks known."""
+        """Make the system checks known, and let migrate declare the schedules."""
         from sync import checks  # noqa: F401 - importing registers them
+
+        post_migrate.connect(_declare_schedules, sender=self)
+
+
+def _declare_schedules(**_: Any) -> None:
+    from sync.schedules import declare_schedules
+
+    declare_schedules()

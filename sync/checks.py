@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 
-from sync.conf import load_config
+from sync.conf import STRIPE_ADDRESS, load_config
 
 SHORTEST_SECRET = 50
 """What Django's own check asks for, too."""
@@ -31,9 +31,6 @@ def check_live_key_stays_at_stripe(**_: Any) -> list[checks.CheckMessage]:
     config = load_config()
     if not config.livemode:
         return []
-    # Only here: what builds clients brings Stripe's SDK along, which every command would wait for.
-    from sync.wiring import STRIPE_ADDRESS
-
     if config.stripe_api_base == STRIPE_ADDRESS:
         return []
     return [

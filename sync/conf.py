@@ -5,6 +5,8 @@ from datetime import timedelta
 
 from django.conf import settings
 
+STRIPE_ADDRESS = "https://api.stripe.com"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
@@ -24,10 +26,20 @@ class Config:
     invoice_grace: timedelta
     """How long Stripe leaves a draft open after a period's end, unless the draft itself says."""
 
+    confirm_amount: int
+    """From this amount on, in whole units of a price's currency, a dialog wants the amount typed."""
+
     @property
     def livemode(self) -> bool:
         """Whether the key is a live one, by its prefix."""
         return self.stripe_key.startswith(("sk_live_", "rk_live_"))
+
+    @property
+    def environment(self) -> str:
+        """SANDBOX, TEST or LIVE: what the console is connected to, for everybody to see."""
+        if self.livemode:
+            return "LIVE"
+        return "TEST" if self.stripe_api_base == STRIPE_ADDRESS else "SANDBOX"
 
     @property
     def effective_rate_limit(self) -> int:
@@ -50,4 +62,5 @@ def load_config() -> Config:
         tail=timedelta(hours=settings.REPORT_TAIL_HOURS),
         brake_percent=settings.REPORT_BRAKE_PERCENT,
         invoice_grace=timedelta(minutes=settings.INVOICE_GRACE_MINUTES),
+        confirm_amount=settings.CONFIRM_AMOUNT,
     )

@@ -7,13 +7,13 @@ from urllib.parse import urlsplit
 from sync.clients.openmeter import OpenMeterClient
 from sync.clients.openmeter_transport import OpenMeterTransport
 from sync.clients.stripe import StripeGateway
-from sync.conf import Config, load_config
+from sync.conf import STRIPE_ADDRESS, Config, load_config
+from sync.operations.report_request import ReportRules
 from sync.ports import BillingGateway, Misconfigured, UsageSource
 
 LIVE_KEYS_ACCEPTED = False
 """No live key is accepted, whatever ALLOW_LIVE says, until bills were shown to be right to the cent."""
 
-STRIPE_ADDRESS = "https://api.stripe.com"
 _KEY = re.compile(r"(sk|rk)_(test|live)_[A-Za-z0-9_]+")
 
 
@@ -24,6 +24,16 @@ class Connections:
     config: Config
     stripe: BillingGateway
     openmeter: UsageSource
+
+    @property
+    def rules(self) -> ReportRules:
+        """The settings that every run goes by."""
+        return ReportRules(
+            tail=self.config.tail,
+            brake_percent=self.config.brake_percent,
+            invoice_grace=self.config.invoice_grace,
+            calls_per_second=self.config.effective_rate_limit,
+        )
 
 
 def connect(*, config: Config | None = None) -> Connections:

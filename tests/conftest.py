@@ -42,6 +42,7 @@ def config(sandbox_server) -> Config:
         tail=timedelta(hours=3),
         brake_percent=5,
         invoice_grace=timedelta(hours=1),
+        confirm_amount=1000,
     )
 
 

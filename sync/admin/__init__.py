@@ -1,12 +1,16 @@
 """The console's pages in Django admin: one module per model."""
 
 from sync.admin import (
+    accounts,
+    background,
     billing_period,
     customer,
     delivery_attempt,
     enrolment,
     finding,
+    incident,
     meter,
+    pause,
     price,
     report_run,
     stripe_account,
@@ -18,12 +22,16 @@ from sync.admin import (
 )
 
 __all__ = [
+    "accounts",
+    "background",
     "billing_period",
     "customer",
     "delivery_attempt",
     "enrolment",
     "finding",
+    "incident",
     "meter",
+    "pause",
     "price",
     "report_run",
     "stripe_account",

@@ -2,12 +2,13 @@
 
 from django.contrib import admin
 
-from sync.admin.read_only import ReadOnlyAdmin, units
+from sync.admin.console_admin import ReadOnlyAdmin
+from sync.admin.formats import units
 from sync.models import BillingPeriod
 
 
 @admin.register(BillingPeriod)
-class BillingPeriodAdmin(ReadOnlyAdmin[BillingPeriod]):
+class BillingPeriodAdmin(ReadOnlyAdmin):
     """When an item is billed, and when its invoice closes."""
 
     list_display = ["item", "customer", "start", "end", "closes_at", "finalized_at", "billed"]

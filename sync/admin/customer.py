@@ -2,12 +2,12 @@
 
 from django.contrib import admin
 
-from sync.admin.read_only import ReadOnlyAdmin
+from sync.admin.console_admin import ReadOnlyAdmin
 from sync.models import Customer
 
 
 @admin.register(Customer)
-class CustomerAdmin(ReadOnlyAdmin[Customer]):
+class CustomerAdmin(ReadOnlyAdmin):
     """Who pays."""
 
     list_display = ["stripe_id", "name", "email", "external_key", "deleted_at", "fetched_at"]

@@ -2,12 +2,12 @@
 
 from django.contrib import admin
 
-from sync.admin.read_only import ReadOnlyAdmin
+from sync.admin.console_admin import ReadOnlyAdmin
 from sync.models import DeliveryAttempt
 
 
 @admin.register(DeliveryAttempt)
-class DeliveryAttemptAdmin(ReadOnlyAdmin[DeliveryAttempt]):
+class DeliveryAttemptAdmin(ReadOnlyAdmin):
     """What went wrong, when, and what Stripe said."""
 
     list_display = ["report", "number", "outcome", "http_status", "code", "attempted_at", "run"]

@@ -2,12 +2,12 @@
 
 from django.contrib import admin
 
-from sync.admin.read_only import ReadOnlyAdmin
+from sync.admin.console_admin import ReadOnlyAdmin
 from sync.models import Finding
 
 
 @admin.register(Finding)
-class FindingAdmin(ReadOnlyAdmin[Finding]):
+class FindingAdmin(ReadOnlyAdmin):
     """What is the matter, since when, and how it ended."""
 
     list_display = ["kind", "message", "customer", "meter", "found_at", "seen_at", "resolved_at"]

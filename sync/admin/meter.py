@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest
 
+from sync.admin.console_admin import ConsoleAdmin
 from sync.models import Meter, UsageReport
 from sync.operations.measure_anew import measure_anew
 
@@ -42,11 +43,10 @@ class MeterForm(forms.ModelForm[Meter]):
 
 
 @admin.register(Meter)
-class MeterAdmin(admin.ModelAdmin[Meter]):
+class MeterAdmin(ConsoleAdmin):
     """Stripe's side is mirrored; OpenMeter's side and the units are the console's own."""
 
     form = MeterForm
-    show_full_result_count = False
     list_display = [
         "event_name",
         "display_name",
@@ -55,7 +55,6 @@ class MeterAdmin(admin.ModelAdmin[Meter]):
         "formula",
         "event_time_window",
         "active",
-        "paused_at",
     ]
     list_filter = ["active"]
     search_fields = ["event_name", "display_name", "openmeter_slug", "stripe_id"]
@@ -71,8 +70,6 @@ class MeterAdmin(admin.ModelAdmin[Meter]):
         *DEFINITION,
         *TUNABLE,
         "conflict",
-        "paused_at",
-        "pause_reason",
         "deleted_at",
         "fetched_at",
     ]
@@ -85,11 +82,12 @@ class MeterAdmin(admin.ModelAdmin[Meter]):
         """The ledger speaks of meters for ever."""
         return False
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Meter | None = None) -> list[str]:  # noqa: ARG002 - Django's signature
+    def get_readonly_fields(self, request: HttpRequest, obj: Meter | None = None) -> list[Any]:
         """Everything but the console's own settings; after the first report its definition, too."""
         frozen = obj is None or UsageReport.objects.filter(enrolment__meter=obj).exists()
         editable = TUNABLE if frozen else (*DEFINITION, *TUNABLE)
-        return [name for name in self.fields or () if isinstance(name, str) and name not in editable]
+        shown = [name for name in self.fields or () if isinstance(name, str) and name not in editable]
+        return [*super().get_readonly_fields(request, obj), *shown]
 
     def save_model(self, request: HttpRequest, obj: Meter, form: forms.ModelForm[Meter], change: Any) -> None:  # noqa: ARG002 - Django's signature
         """Save only what was edited; a new slug is tied to OpenMeter's meter by the next sync.

@@ -2,12 +2,13 @@
 
 from django.contrib import admin
 
-from sync.admin.read_only import ReadOnlyAdmin, units
+from sync.admin.console_admin import ReadOnlyAdmin
+from sync.admin.formats import units
 from sync.models import Price
 
 
 @admin.register(Price)
-class PriceAdmin(ReadOnlyAdmin[Price]):
+class PriceAdmin(ReadOnlyAdmin):
     """What a unit costs, and on which meter."""
 
     list_display = ["stripe_id", "product_name", "meter", "usage_type", "amount", "interval", "active"]

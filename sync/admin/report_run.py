@@ -2,12 +2,12 @@
 
 from django.contrib import admin
 
-from sync.admin.read_only import ReadOnlyAdmin
+from sync.admin.console_admin import ReadOnlyAdmin
 from sync.models import ReportRun
 
 
 @admin.register(ReportRun)
-class ReportRunAdmin(ReadOnlyAdmin[ReportRun]):
+class ReportRunAdmin(ReadOnlyAdmin):
     """Who asked for what, and what came of it."""
 
     list_display = [

@@ -2,12 +2,12 @@
 
 from django.contrib import admin
 
-from sync.admin.read_only import ReadOnlyAdmin
+from sync.admin.console_admin import ReadOnlyAdmin
 from sync.models import StripeAccount
 
 
 @admin.register(StripeAccount)
-class StripeAccountAdmin(ReadOnlyAdmin[StripeAccount]):
+class StripeAccountAdmin(ReadOnlyAdmin):
     """Which account and mode the first sync pinned."""
 
     list_display = ["stripe_id", "livemode", "pinned_at"]

@@ -2,12 +2,12 @@
 
 from django.contrib import admin
 
-from sync.admin.read_only import ReadOnlyAdmin
+from sync.admin.console_admin import ReadOnlyAdmin
 from sync.models import Subject
 
 
 @admin.register(Subject)
-class SubjectAdmin(ReadOnlyAdmin[Subject]):
+class SubjectAdmin(ReadOnlyAdmin):
     """Whose usage is filed under which key, and since when."""
 
     list_display = ["key", "customer", "valid_from", "valid_to", "seen_at"]

@@ -2,12 +2,12 @@
 
 from django.contrib import admin
 
-from sync.admin.read_only import ReadOnlyAdmin
+from sync.admin.console_admin import ReadOnlyAdmin
 from sync.models import Subscription
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(ReadOnlyAdmin[Subscription]):
+class SubscriptionAdmin(ReadOnlyAdmin):
     """Who is subscribed, since when and until when."""
 
     list_display = ["stripe_id", "customer", "status", "start_date", "trial_end", "ended_at", "fetched_at"]

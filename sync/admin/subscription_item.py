@@ -2,12 +2,12 @@
 
 from django.contrib import admin
 
-from sync.admin.read_only import ReadOnlyAdmin
+from sync.admin.console_admin import ReadOnlyAdmin
 from sync.models import SubscriptionItem
 
 
 @admin.register(SubscriptionItem)
-class SubscriptionItemAdmin(ReadOnlyAdmin[SubscriptionItem]):
+class SubscriptionItemAdmin(ReadOnlyAdmin):
     """Which price and meter is on which subscription."""
 
     list_display = ["stripe_id", "customer", "subscription", "price", "meter", "created_at", "deleted_at"]

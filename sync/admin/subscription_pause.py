@@ -2,12 +2,12 @@
 
 from django.contrib import admin
 
-from sync.admin.read_only import ReadOnlyAdmin
+from sync.admin.console_admin import ReadOnlyAdmin
 from sync.models import SubscriptionPause
 
 
 @admin.register(SubscriptionPause)
-class SubscriptionPauseAdmin(ReadOnlyAdmin[SubscriptionPause]):
+class SubscriptionPauseAdmin(ReadOnlyAdmin):
     """When syncs saw a subscription paused."""
 
     list_display = ["subscription", "customer", "start", "end"]

@@ -2,13 +2,17 @@
 
 from django.contrib import admin
 
-from sync.admin.read_only import ReadOnlyAdmin, units
+from sync.admin.console_admin import ReadOnlyAdmin
+from sync.admin.dialogs.release_report import ReleaseReport
+from sync.admin.formats import units
 from sync.models import UsageReport
 
 
 @admin.register(UsageReport)
-class UsageReportAdmin(ReadOnlyAdmin[UsageReport]):
+class UsageReportAdmin(ReadOnlyAdmin):
     """Every report there ever was; docs/ledger.md says what each status means."""
+
+    dialogs = (ReleaseReport,)
 
     list_display = [
         "id",

@@ -28,6 +28,7 @@ def as_json(result: ReportResult) -> dict[str, Any]:
         "dry_run": result.run.dry_run,
         "counters": dict(result.run.counters),
         "errors": list(result.errors),
+        "notes": list(result.notes),
         "undecided": dict(result.undecided),
         "lines": [
             {

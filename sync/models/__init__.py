@@ -4,8 +4,11 @@ from sync.models.catalog import Meter, Price
 from sync.models.customers import Customer, StripeAccount, Subject
 from sync.models.findings import Finding
 from sync.models.ledger import CallBudget, DeliveryAttempt, Enrolment, UsageReport
+from sync.models.pauses import Pause
 from sync.models.runs import ReportRun
 from sync.models.subscriptions import BillingPeriod, Subscription, SubscriptionItem, SubscriptionPause
+from sync.models.usage_days import UsageDay
+from sync.models.watch import Incident, Worker
 
 __all__ = [
     "BillingPeriod",
@@ -14,7 +17,9 @@ __all__ = [
     "DeliveryAttempt",
     "Enrolment",
     "Finding",
+    "Incident",
     "Meter",
+    "Pause",
     "Price",
     "ReportRun",
     "StripeAccount",
@@ -22,5 +27,7 @@ __all__ = [
     "Subscription",
     "SubscriptionItem",
     "SubscriptionPause",
+    "UsageDay",
     "UsageReport",
+    "Worker",
 ]

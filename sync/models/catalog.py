@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models import Q
+from simple_history.models import HistoricalRecords
 
 from sync.domain.meters import why_unlinked, why_unsupported
 from sync.models.fields import QuantityField
@@ -33,15 +34,19 @@ class Meter(models.Model):
 
     conflict = models.TextField(blank=True)
     """Why the last sync found it to be another meter than the one reported so far; empty if it is not."""
-    paused_at = models.DateTimeField(null=True, blank=True)
-    pause_reason = models.TextField(blank=True)
-    paused_by_stripe = models.BooleanField(default=False)
-    """Paused because Stripe refused its events; a sync that finds it active again resumes it."""
     deleted_at = models.DateTimeField(null=True, blank=True)
     fetched_at = models.DateTimeField()
 
+    history = HistoricalRecords(excluded_fields=["fetched_at"])
+    """Who changed how it is measured, and when; what a sync mirrors leaves no trace there."""
+
     class Meta:
         ordering = ["event_name", "id"]
+        default_permissions = ("view", "change")
+        permissions = [
+            ("set_up_stripe", "Can run Stripe set-up"),
+            ("redefine_meter", "Can start a new definition of a meter"),
+        ]
         constraints = [
             models.CheckConstraint(condition=Q(decimals__lte=12), name="meter_decimals_at_most_12"),
         ]
@@ -74,12 +79,6 @@ class Meter(models.Model):
         return self.unsupported or why_unlinked(name=self.event_name, slug=self.openmeter_slug)
 
     @property
-    def standstill(self) -> str:
-        """Return why nothing of it is measured at the moment, or ""."""
-        paused = f"Meter {self.slug} is paused: {self.pause_reason}" if self.paused_at else ""
-        return self.obstacle or paused
-
-    @property
     def slug(self) -> str:
         """The name people use for this meter."""
         return self.openmeter_slug or self.event_name
@@ -108,6 +107,7 @@ class Price(models.Model):
 
     class Meta:
         ordering = ["product_name", "id"]
+        default_permissions = ("view",)
 
     def __str__(self) -> str:
         """Name product and price."""

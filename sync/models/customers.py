@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models import F, Q
+from simple_history.models import HistoricalRecords
 
 
 class StripeAccount(models.Model):
@@ -11,8 +12,11 @@ class StripeAccount(models.Model):
     stripe_id = models.CharField(max_length=255)
     livemode = models.BooleanField()
     pinned_at = models.DateTimeField()
+    events_read_through = models.DateTimeField(null=True, blank=True)
+    """Everything that changed in Stripe before this was read again; null until the first full sync."""
 
     class Meta:
+        default_permissions = ("view",)
         constraints = [models.CheckConstraint(condition=Q(singleton=True), name="account_is_single")]
 
     def __str__(self) -> str:
@@ -32,6 +36,7 @@ class Customer(models.Model):
 
     class Meta:
         ordering = ["name", "id"]
+        default_permissions = ("view",)
 
     def __str__(self) -> str:
         """Name the customer the way staff know it."""
@@ -52,8 +57,16 @@ class Subject(models.Model):
     seen_at = models.DateTimeField(null=True, blank=True)
     """When a sync last found usage of this key in OpenMeter; null means never."""
 
+    history = HistoricalRecords(excluded_fields=["seen_at"])
+    """Who linked or moved it, and when."""
+
     class Meta:
         ordering = ["key", "valid_from", "id"]
+        default_permissions = ("view",)
+        permissions = [
+            ("link_subject", "Can link a subject to a customer"),
+            ("move_subject", "Can move a subject to another customer"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["key"], condition=Q(valid_to=None), name="subject_current_once"),
             models.UniqueConstraint(fields=["key"], condition=Q(valid_from=None), name="subject_first_once"),

@@ -47,6 +47,8 @@ class Finding(models.Model):
 
     class Meta:
         ordering = ["-found_at", "-id"]
+        default_permissions = ("view",)
+        permissions = [("resolve_finding", "Can resolve a finding")]
         constraints = [
             models.UniqueConstraint(
                 fields=["kind", "fingerprint"], condition=Q(resolved_at=None), name="finding_open_once"

@@ -11,7 +11,7 @@ from sync.models.runs import ReportRun
 
 
 class Enrolment(models.Model):
-    """One customer on one meter: the unit that is planned, claimed and paused."""
+    """One customer on one meter: the unit that is planned and claimed; `Pause` says what stands still."""
 
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="enrolments")
     meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="enrolments")
@@ -22,13 +22,12 @@ class Enrolment(models.Model):
     anew = models.PositiveIntegerField(default=0)
     """Goes up whenever something turns out to be billable that was not known to be: a plan made before that
     must not move the mark."""
-    paused_at = models.DateTimeField(null=True, blank=True)
-    pause_reason = models.TextField(blank=True)
     lease_owner = models.CharField(max_length=100, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["id"]
+        default_permissions = ("view",)
         constraints = [
             models.UniqueConstraint(fields=["customer", "meter"], name="enrolment_once"),
             models.CheckConstraint(
@@ -107,6 +106,12 @@ class UsageReport(models.Model):
 
     class Meta:
         ordering = ["enrolment", "slice_start", "revision"]
+        default_permissions = ("view",)
+        permissions = [
+            ("release_usagereport", "Can release a held report"),
+            ("dismiss_usagereport", "Can dismiss a report"),
+            ("retry_usagereport", "Can retry a refused report"),
+        ]
         indexes = [
             models.Index(fields=["status", "next_attempt_at"], name="report_due"),
             models.Index(
@@ -185,6 +190,7 @@ class DeliveryAttempt(models.Model):
 
     class Meta:
         ordering = ["report", "number", "id"]
+        default_permissions = ("view",)
 
     def __str__(self) -> str:
         """Name report, number and outcome."""
@@ -196,6 +202,9 @@ class CallBudget(models.Model):
 
     name = models.CharField(max_length=50, unique=True)
     next_call_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
 
     def __str__(self) -> str:
         """Name the budget."""

@@ -7,6 +7,13 @@ from django.db.models import Q
 class ReportRun(models.Model):
     """One execution of reporting: what it was asked to do, how far it came and what came out."""
 
+    class Kind(models.TextChoices):
+        """What is done: the main job, a full mirror of Stripe, or a re-read of what changed there."""
+
+        REPORT = "report"
+        SYNC = "sync"
+        CHANGES = "changes"
+
     class Trigger(models.TextChoices):
         """Who started it."""
 
@@ -25,15 +32,32 @@ class ReportRun(models.Model):
         CANCELLED = "cancelled"
         INTERRUPTED = "interrupted"
 
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.REPORT)
     trigger = models.CharField(max_length=10, choices=Trigger)
     requested_by = models.CharField(max_length=255, blank=True)
     scope = models.JSONField(default=dict, blank=True)
     window_start = models.DateTimeField(null=True, blank=True)
     window_end = models.DateTimeField(null=True, blank=True)
     dry_run = models.BooleanField(default=False)
+    with_sync = models.BooleanField(default=True)
+    """Whether Stripe is mirrored first."""
+    retry_rejected = models.BooleanField(default=False)
+    as_of = models.DateTimeField(null=True, blank=True)
+    """What had closed by then is planned, and nothing younger; null means by the time it is planned."""
+    confirmed = models.JSONField(default=dict, blank=True)
+    """Meter's Stripe id → billed units (text) that a person saw and confirmed; empty if nobody did."""
     status = models.CharField(max_length=12, choices=Status, default=Status.QUEUED)
     counters = models.JSONField(default=dict, blank=True)
+    steps = models.JSONField(default=list, blank=True)
+    """What it did so far, in order: name, done, total (0 if unknown), started_at, finished_at (ISO, UTC)."""
     error = models.TextField(blank=True)
+    notes = models.TextField(blank=True)
+    """What people should know although it is no fault: what is paused, what was stopped."""
+    cancel_asked_at = models.DateTimeField(null=True, blank=True)
+    cancel_asked_by = models.CharField(max_length=255, blank=True)
+    cancel_reason = models.TextField(blank=True)
+    idle_runs = models.PositiveIntegerField(default=0)
+    """How many other scheduled runs of that day, which found nothing to do, this row stands for."""
     queued_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
     heartbeat_at = models.DateTimeField(null=True, blank=True)
@@ -41,7 +65,19 @@ class ReportRun(models.Model):
 
     class Meta:
         ordering = ["-queued_at", "-id"]
+        default_permissions = ("view",)
+        permissions = [
+            ("report_usage", "Can report usage to Stripe"),
+            ("sync_stripe", "Can sync with Stripe"),
+            ("cancel_reportrun", "Can cancel a run"),
+        ]
         constraints = [
+            # A schedule that fires while its last run still goes on does not start a second one.
+            models.UniqueConstraint(
+                fields=["kind"],
+                condition=Q(trigger="schedule", status__in=["queued", "running"]),
+                name="one_scheduled_run_at_a_time",
+            ),
             models.CheckConstraint(
                 condition=Q(status="queued")
                 | Q(started_at__isnull=False)

@@ -27,6 +27,7 @@ class Subscription(models.Model):
 
     class Meta:
         ordering = ["-created_at", "id"]
+        default_permissions = ("view",)
 
     def __str__(self) -> str:
         """Name the subscription."""
@@ -46,6 +47,7 @@ class SubscriptionPause(models.Model):
 
     class Meta:
         ordering = ["subscription", "start"]
+        default_permissions = ("view",)
         constraints = [
             models.UniqueConstraint(fields=["subscription"], condition=Q(end=None), name="pause_open_once"),
             models.CheckConstraint(
@@ -72,6 +74,7 @@ class SubscriptionItem(models.Model):
 
     class Meta:
         ordering = ["id"]
+        default_permissions = ("view",)
 
     def __str__(self) -> str:
         """Name the item."""
@@ -92,6 +95,7 @@ class BillingPeriod(models.Model):
 
     class Meta:
         ordering = ["item", "start"]
+        default_permissions = ("view",)
         constraints = [
             models.UniqueConstraint(fields=["item", "start"], name="period_once_per_item_and_start"),
             models.CheckConstraint(condition=Q(end__gt=F("start")), name="period_ends_after_start"),

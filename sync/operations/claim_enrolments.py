@@ -10,6 +10,7 @@ from django.db.models import Min, Q, QuerySet
 from django.db.models.functions import Now
 
 from sync.models import Enrolment, UsageReport
+from sync.queries.pauses import unpaused
 from sync.queries.planning import Scope, enrolments_in
 
 LEASE = timedelta(seconds=30)
@@ -105,7 +106,7 @@ def release_enrolments(lease: Lease, enrolments: Iterable[int]) -> None:
 
 
 def _unpaused(scope: Scope) -> QuerySet[Enrolment]:
-    return enrolments_in(scope).filter(paused_at=None, meter__paused_at=None, meter__conflict="")
+    return unpaused(enrolments_in(scope).filter(meter__conflict=""))
 
 
 def _lock(enrolments: Collection[int]) -> None:

@@ -1,6 +1,7 @@
 """What somebody asks to have reported, and whether it makes sense."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
 from sync.domain.slices import OLDEST_EVENT
@@ -20,8 +21,45 @@ class ReportRequest:
     dry_run: bool = False
     sync: bool = True
     retry_rejected: bool = False
+    as_of: datetime | None = None
+    """Only what had closed by then is planned; None means by the time it is planned."""
+    confirmed: Mapping[str, str] = field(default_factory=dict)
+    """Meter's Stripe id → billed units that a person confirmed; nothing is stored if a plan differs."""
     trigger: ReportRun.Trigger = ReportRun.Trigger.COMMAND
     requested_by: str = ""
+
+    def as_run(self, *, now: datetime) -> ReportRun:
+        """Return the record of a run that does this, queued and not yet stored."""
+        return ReportRun(
+            kind=ReportRun.Kind.REPORT,
+            trigger=self.trigger,
+            requested_by=self.requested_by,
+            scope=asdict(self.scope),
+            window_start=self.window.start if self.window else None,
+            window_end=self.window.end if self.window else None,
+            dry_run=self.dry_run,
+            with_sync=self.sync,
+            retry_rejected=self.retry_rejected,
+            as_of=self.as_of,
+            confirmed=dict(self.confirmed),
+            queued_at=now,
+        )
+
+    @classmethod
+    def of_run(cls, run: ReportRun) -> "ReportRequest":
+        """Return what a stored run was asked to do."""
+        scope = {**run.scope, "subscriptions": tuple(run.scope.get("subscriptions", ()))}
+        return cls(
+            scope=Scope(**scope),
+            window=Span(run.window_start, run.window_end) if run.window_start and run.window_end else None,
+            dry_run=run.dry_run,
+            sync=run.with_sync,
+            retry_rejected=run.retry_rejected,
+            as_of=run.as_of,
+            confirmed=run.confirmed,
+            trigger=ReportRun.Trigger(run.trigger),
+            requested_by=run.requested_by,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import F
 
-from sync.models import Finding, Meter
+from sync.models import Finding, Pause
 
 
 def resume_meters(*, now: datetime) -> int:
@@ -14,12 +14,19 @@ def resume_meters(*, now: datetime) -> int:
     A meter that a person paused stays paused. Safe to repeat.
     """
     with transaction.atomic():
-        active = Meter.objects.filter(
-            paused_by_stripe=True, active=True, deleted_at=None, paused_at__lt=F("fetched_at")
+        refused = Pause.objects.filter(
+            by_stripe=True,
+            resumed_at=None,
+            meter__active=True,
+            meter__deleted_at=None,
+            paused_at__lt=F("meter__fetched_at"),
         )
-        resumed = list(active.values_list("pk", flat=True))
-        Meter.objects.filter(pk__in=resumed).update(paused_at=None, pause_reason="", paused_by_stripe=False)
-        Finding.objects.filter(kind=Finding.Kind.METER_REFUSED, meter__in=resumed, resolved_at=None).update(
-            resolved_at=now, resolution="Stripe shows the meter as active again."
+        meters = list(refused.values_list("meter", flat=True))
+        why = "Stripe shows the meter as active again."
+        Pause.objects.filter(by_stripe=True, resumed_at=None, meter__in=meters).update(
+            resumed_at=now, resumed_by="sync", resume_reason=why
         )
-    return len(resumed)
+        Finding.objects.filter(kind=Finding.Kind.METER_REFUSED, meter__in=meters, resolved_at=None).update(
+            resolved_at=now, resolution=why
+        )
+    return len(meters)

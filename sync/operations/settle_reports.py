@@ -9,6 +9,7 @@ from django.db import transaction
 
 from sync.domain.retries import retry_delay
 from sync.models import DeliveryAttempt, Finding, Meter, ReportRun, UsageReport
+from sync.operations.pause_reporting import pause_for_stripe
 from sync.operations.record_findings import FoundIssue, about_report, record_findings
 from sync.operations.reserve_calls import postpone_calls
 from sync.ports import (
@@ -202,11 +203,10 @@ def _pause_refused_meters(kept: Sequence[Settled], now: datetime) -> None:
     refused = {
         one.report.enrolment.meter_id: str(one.answer) for one in kept if isinstance(one.answer, MeterRefused)
     }
-    for meter in Meter.objects.filter(pk__in=refused, paused_at=None):
+    for meter in Meter.objects.filter(pk__in=refused):
         reason = refused[meter.pk]
-        Meter.objects.filter(pk=meter.pk, paused_at=None).update(
-            paused_at=now, pause_reason=reason, paused_by_stripe=True
-        )
+        if not pause_for_stripe(meter, reason=reason, now=now):
+            continue
         issue = FoundIssue(
             kind=Finding.Kind.METER_REFUSED,
             fingerprint=f"meter:{meter.stripe_id}",

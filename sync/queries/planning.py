@@ -14,6 +14,7 @@ from sync.domain.slices import OLDEST_EVENT
 from sync.domain.timeline import Span
 from sync.models import BillingPeriod, Enrolment, Meter, Subject, SubscriptionItem, UsageReport
 from sync.models.ledger import how_it_counts
+from sync.queries.pauses import unpaused
 
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
 CHUNK = 500
@@ -115,8 +116,7 @@ def enrolments_to_plan(
         pk: EnrolmentToPlan(
             id=pk, customer_id=customer, report_from=start, planned_through=through, anew=anew
         )
-        for pk, customer, start, through, anew in enrolments_in(scope)
-        .filter(meter=meter, paused_at=None)
+        for pk, customer, start, through, anew in unpaused(enrolments_in(scope).filter(meter=meter))
         .order_by("pk")
         .values_list("pk", "customer__stripe_id", "report_from", "planned_through", "anew")
     }

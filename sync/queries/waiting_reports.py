@@ -36,6 +36,17 @@ def count_waiting(scope: Scope) -> dict[str, int]:
     return dict(rows.order_by().values_list("status").annotate(Count("pk")))
 
 
+def pending_sentence(scope: Scope) -> str:
+    """Return what a stopped run leaves to the next one, as a sentence."""
+    count = UsageReport.objects.filter(
+        enrolment__in=enrolments_in(scope), status__in=(Status.PENDING, Status.SENDING)
+    ).count()
+    if not count:
+        return "Nothing that was planned is left to send; what was not planned yet is up to the next run."
+    left = "1 planned report is" if count == 1 else f"{count} planned reports are"
+    return f"{left} still pending: the next run sends them, unless reporting is paused."
+
+
 def waiting_reports(*, meter: str = "", customer: str = "", status: str = "") -> list[WaitingReport]:
     """Return held, late and rejected reports, and those whose outcome nobody will learn, oldest first."""
     rows = UsageReport.objects.filter(WAITS_FOR_A_PERSON).select_related(

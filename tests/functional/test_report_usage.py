@@ -7,7 +7,7 @@ import pytest
 
 from sync.domain.timeline import Span
 from sync.management.report_output import line_text
-from sync.models import DeliveryAttempt, Enrolment, Finding, Meter, ReportRun, Subject, UsageReport
+from sync.models import DeliveryAttempt, Enrolment, Finding, Meter, Pause, ReportRun, Subject, UsageReport
 from sync.ports import InvalidInput
 from sync.queries.planning import Scope
 
@@ -344,7 +344,7 @@ class TestRefusals:
         world.stripe("POST", f"/billing/meters/{tokens.stripe_id}/deactivate")
         result = world.report(sync=False)
         assert world.statuses() == ["pending"]
-        assert Meter.objects.get().paused_by_stripe
+        assert Pause.objects.get(resumed_at=None).by_stripe
         assert result.run.status == ReportRun.Status.PARTIAL
         world.stripe("POST", f"/billing/meters/{tokens.stripe_id}/reactivate")
         world.later(minutes=1)

@@ -11,14 +11,16 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from sync.admin.read_only import units
+from sync.admin.formats import units
 from sync.models import (
     BillingPeriod,
     Customer,
     DeliveryAttempt,
     Enrolment,
     Finding,
+    Incident,
     Meter,
+    Pause,
     Price,
     ReportRun,
     StripeAccount,
@@ -106,6 +108,10 @@ def fill_one(number, run):
         run=run,
         created_at=NOW,
     )
+    Pause.objects.create(
+        customer=customer, scope=f"customer:cus_{number}", reason="asked", paused_by="ada", paused_at=NOW
+    )
+    Incident.objects.create(kind=Incident.Kind.WORKER_DEAD, message="No worker.", began_at=NOW, ended_at=NOW)
     DeliveryAttempt.objects.create(
         report=report, run=run, number=1, outcome="TemporaryFailure", http_status=429, attempted_at=NOW
     )

@@ -271,7 +271,7 @@ class TestCommands:
         def interrupt(**_: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("sync.management.commands.sync_stripe.mirror_stripe", interrupt)
+        monkeypatch.setattr("sync.management.commands.sync_stripe.sync_stripe", interrupt)
         message, code = refusal("sync_stripe")
 
         assert message.startswith("Interrupted.")

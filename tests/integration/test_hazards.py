@@ -93,7 +93,7 @@ class TestNumbers:
                 raise ZeroDivisionError
             return plan_meter(meter=meter, **rest)
 
-        monkeypatch.setattr("sync.operations.report_usage.plan_meter", broken)
+        monkeypatch.setattr("sync.operations.plan_meters.plan_meter", broken)
         result = world.report()
         assert (world.billed(ada), world.billed(bob, "calls")) == (0, 4)
         assert "Meter tokens could not be planned" in result.errors[0]

@@ -26,6 +26,7 @@ from sync.models import (
     Enrolment,
     Finding,
     Meter,
+    Pause,
     Price,
     StripeAccount,
     Subject,
@@ -34,6 +35,7 @@ from sync.models import (
 )
 from sync.operations.mirror_periods import SeenPeriod, store_periods
 from sync.operations.mirror_stripe import mirror_stripe
+from sync.operations.pause_reporting import pause_for_stripe, pause_reporting
 from sync.operations.store_rows import store_rows
 from sync.ports import Misconfigured, TemporaryFailure
 from tests.sandbox_client import create_price, stripe_client, subscribe
@@ -551,9 +553,8 @@ class TestLinks:
     def test_a_meter_that_stripe_refused_goes_on_when_it_is_active_again(self, client, sync):
         subscribe(client)
         sync()
-        paused = {"paused_at": timezone.now(), "pause_reason": "No active meter"}
-        Meter.objects.update(**paused, paused_by_stripe=True)
         now = timezone.now()
+        pause_for_stripe(Meter.objects.get(), reason="No active meter", now=now)
         Finding.objects.create(
             kind=Kind.METER_REFUSED,
             fingerprint="m",
@@ -564,12 +565,11 @@ class TestLinks:
         )
         sync()
 
-        meter = Meter.objects.get()
-        assert (meter.paused_at, meter.pause_reason, meter.paused_by_stripe) == (None, "", False)
+        assert Pause.objects.get().resumed_at is not None
         assert Kind.METER_REFUSED not in findings()
-        Meter.objects.update(**paused)
+        pause_reporting(meter=Meter.objects.get(), why="a wrong price", who="ada", now=now)
         sync()
-        assert Meter.objects.get().paused_at is not None
+        assert Pause.objects.filter(resumed_at=None).count() == 1
 
     def test_a_licensed_item_has_no_meter_whatever_it_says(self, client, sync, openmeter):
         make_source(openmeter)

@@ -17,7 +17,7 @@ from sync.domain.timeline import HOUR, Span, floor_to
 from sync.management.base import EXIT_FAILED, EXIT_INTERRUPTED, SyncCommand, login
 from sync.management.report_output import as_json, decision_hint, line_text, summary_table
 from sync.models import ReportRun
-from sync.operations.report_request import ReportRequest, ReportRules
+from sync.operations.report_request import ReportRequest
 from sync.operations.report_usage import ReportResult, report_usage
 from sync.ports import InvalidInput
 from sync.queries.planning import Scope
@@ -70,18 +70,12 @@ class Command(SyncCommand):
         """Report, print, and exit with 1 if anything failed."""
         request = self._request(options)
         connections = connect()
-        config = connections.config
         with _stop_on_signal() as stop, _progress_bar(options["format"]) as progress:
             result = report_usage(
                 request=request,
                 stripe=connections.stripe,
                 openmeter=connections.openmeter,
-                rules=ReportRules(
-                    tail=config.tail,
-                    brake_percent=config.brake_percent,
-                    invoice_grace=config.invoice_grace,
-                    calls_per_second=config.effective_rate_limit,
-                ),
+                rules=connections.rules,
                 clock=self.now,
                 progress=progress,
                 should_stop=lambda: stop.asked,
@@ -115,8 +109,8 @@ class Command(SyncCommand):
         self.stdout.write(table.get())
         if hint := decision_hint(result):
             self.stdout.write(hint)
-        for error in result.errors:
-            self.stderr.write(error)
+        for sentence in (*result.notes, *result.errors):
+            self.stderr.write(sentence)
 
     def _fail_if_needed(self, result: ReportResult) -> None:
         status = result.run.status

@@ -6,9 +6,10 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from sync.management.base import EXIT_FAILED, SyncCommand
-from sync.models import Finding
-from sync.operations.mirror_stripe import MirrorSummary, mirror_stripe
+from sync.management.base import EXIT_FAILED, EXIT_INTERRUPTED, SyncCommand, login
+from sync.models import Finding, ReportRun
+from sync.operations.mirror_stripe import MirrorSummary
+from sync.operations.sync_stripe import sync_stripe
 from sync.wiring import connect
 
 
@@ -28,13 +29,22 @@ class Command(SyncCommand):
         """Sync, print what was seen, and fail with OpenMeter's sentence if it did not answer."""
         connections = connect()
         chatty = options["verbosity"] > 1 and options["format"] == "text"
-        summary = mirror_stripe(
+        result = sync_stripe(
+            run=ReportRun(
+                kind=ReportRun.Kind.SYNC,
+                trigger=ReportRun.Trigger.COMMAND,
+                requested_by=login(),
+                queued_at=self.now(),
+            ),
             stripe=connections.stripe,
             openmeter=connections.openmeter,
             clock=self.now,
             invoice_grace=connections.config.invoice_grace,
-            progress=self.stdout.write if chatty else None,
+            progress=self.stdout.write if chatty else lambda _what: None,
         )
+        summary = result.summary
+        if summary is None:
+            raise CommandError(result.run.notes, returncode=EXIT_INTERRUPTED)
         if options["format"] == "json":
             self.stdout.write(json.dumps(asdict(summary)))
         else:

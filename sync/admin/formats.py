@@ -1,0 +1,59 @@
+"""How quantities, money, times, states and links look on every page."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from sync.conf import load_config
+from sync.domain.pricing import Money
+from sync.domain.quantities import as_text
+
+NOTHING = "–"
+
+
+def units(quantity: Decimal | None) -> str:
+    """Return a quantity for people: digits grouped, no empty decimals, never an exponent."""
+    if quantity is None:
+        return NOTHING
+    return f"{Decimal(as_text(quantity)):,f}"
+
+
+def money(amount: Money | None) -> str:
+    """Return an amount with its currency, like "1,234.50 USD"; a dash where nobody knows it."""
+    return amount.text if amount else NOTHING
+
+
+def when(instant: datetime | None) -> str | SafeString:
+    """Return an instant that the browser shows in its own time zone, with UTC on hover.
+
+    Without scripts it is UTC, and says so.
+    """
+    if instant is None:
+        return NOTHING
+    utc = instant.astimezone(UTC)
+    return format_html(
+        '<time class="when" datetime="{}" title="{} UTC">{} UTC</time>',
+        utc.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        utc.strftime("%Y-%m-%d %H:%M:%S"),
+        utc.strftime("%Y-%m-%d %H:%M"),
+    )
+
+
+def stripe_url(kind: str, stripe_id: str) -> str:
+    """Return an object's page in Stripe's dashboard, of the mode that the key in use has."""
+    mode = "" if load_config().livemode else "test/"
+    place = {"meter": "billing/meters", "event": "workbench/events"}.get(kind, f"{kind}s")
+    return f"https://dashboard.stripe.com/{mode}{place}/{stripe_id}"
+
+
+def stripe_link(kind: str, stripe_id: str) -> str | SafeString:
+    """Return a link to an object in Stripe's dashboard (kind as in its address: customer, price, …)."""
+    if not stripe_id:
+        return NOTHING
+    return format_html(
+        '<a class="outward" href="{}" target="_blank" rel="noopener noreferrer">{}</a>',
+        stripe_url(kind, stripe_id),
+        stripe_id,
+    )

@@ -1,0 +1,81 @@
+"""Let reporting stand still, and go on again."""
+
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+
+from sync.models import Customer, Meter, Pause
+from sync.ports import InvalidInput
+from sync.queries.pauses import open_pauses
+
+
+def pause_reporting(
+    *, meter: Meter | None = None, customer: Customer | None = None, why: str, who: str, now: datetime
+) -> Pause:
+    """Nothing more of everything, one meter or one customer is measured or sent; return the pause.
+
+    Calls to Stripe that are under way end first; whatever waits is sent after the resumption. Raises
+    `InvalidInput` without a reason, and where the same thing is paused already.
+    """
+    if not why.strip():
+        msg = "Reporting is paused for a reason: say why."
+        raise InvalidInput(msg)
+    pause = Pause(
+        meter=meter,
+        customer=customer,
+        scope=_scope(meter, customer),
+        reason=why.strip(),
+        paused_by=who,
+        paused_at=now,
+    )
+    try:
+        with transaction.atomic():
+            pause.save()
+    except IntegrityError as error:
+        standing = open_pauses().filter(scope=pause.scope).first()
+        msg = standing.sentence if standing else "It was paused and resumed just now; try again."
+        raise InvalidInput(msg) from error
+    return pause
+
+
+def resume_reporting(*, pause_id: int, why: str, who: str, now: datetime) -> Pause:
+    """What stood still goes on with the next run, which catches up; return the pause that is over.
+
+    Raises `InvalidInput` without a reason, for one that is over already, and for one that Stripe caused.
+    """
+    if not why.strip():
+        msg = "Reporting is resumed for a reason: say why."
+        raise InvalidInput(msg)
+    with transaction.atomic():
+        pause = Pause.objects.select_for_update(of=("self",)).filter(pk=pause_id).first()
+        if pause is None or pause.resumed_at:
+            msg = f"Pause {pause_id} is over already, or never was."
+            raise InvalidInput(msg)
+        if pause.by_stripe:
+            msg = "Stripe refuses this meter's events: reactivate it in Stripe, and the next sync resumes it."
+            raise InvalidInput(msg)
+        pause.resumed_by, pause.resumed_at, pause.resume_reason = who, now, why.strip()
+        pause.save(update_fields=["resumed_by", "resumed_at", "resume_reason"])
+    return pause
+
+
+def pause_for_stripe(meter: Meter, *, reason: str, now: datetime) -> bool:
+    """The meter stands still until Stripe takes its events again; return whether it did not before."""
+    _, is_new = Pause.objects.get_or_create(
+        scope=f"refused:{meter.stripe_id}",
+        resumed_at=None,
+        defaults={
+            "meter": meter,
+            "by_stripe": True,
+            "reason": reason,
+            "paused_by": "Stripe",
+            "paused_at": now,
+        },
+    )
+    return is_new
+
+
+def _scope(meter: Meter | None, customer: Customer | None) -> str:
+    if meter:
+        return f"meter:{meter.stripe_id}"
+    return f"customer:{customer.stripe_id}" if customer else "everything"

@@ -1,0 +1,95 @@
+"""Plan every meter of a request, one after the other."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sync.domain.timeline import HOUR, floor_to
+from sync.models import Meter
+from sync.operations.find_obstacles import living_items
+from sync.operations.plan_reports import MeterPlan, PlanningRules, plan_meter
+from sync.operations.report_request import ReportRequest, ReportRules
+from sync.ports import SyncError, UsageSource
+from sync.queries.pauses import open_pauses
+from sync.queries.planning import enrolments_in, enrolments_to_plan
+
+logger = logging.getLogger("sync.report")
+
+
+@dataclass(slots=True, kw_only=True)
+class Remarks:
+    """What planning has to say: `errors` are what failed, `notes` what stands still on purpose."""
+
+    errors: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def plan_meters(
+    *,
+    request: ReportRequest,
+    source: UsageSource,
+    rules: ReportRules,
+    clock: Callable[[], datetime],
+    remarks: Remarks,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Iterator[MeterPlan]:
+    """Yield the plan of every meter in scope that can be planned; nothing is written.
+
+    One query to OpenMeter per meter and stretch of time. What fails for one meter is said in `remarks`, and
+    does not stop the others. A generator: each plan may be stored, and forgotten, before the next is made.
+    """
+    in_scope = enrolments_in(request.scope).values("meter")
+    meters = list(Meter.objects.filter(pk__in=in_scope))
+    billed = set(living_items().values_list("meter", flat=True).distinct())
+    standing = _say_what_is_paused(remarks)
+    for number, meter in enumerate(meters):
+        progress(number, len(meters))
+        if meter.obstacle:
+            # If nobody is billed on it any more, it is history, not trouble.
+            remarks.errors += [meter.obstacle] if meter.pk in billed else []
+        elif meter.pk not in standing:
+            plan = _try_to_plan(meter, request, source, rules, request.as_of or clock(), remarks)
+            if plan:
+                yield plan
+    progress(len(meters), len(meters))
+
+
+def _say_what_is_paused(remarks: Remarks) -> set[int]:
+    """Return the meters that stand still, and say of every pause that there is one."""
+    standing: set[int] = set()
+    for pause in open_pauses():
+        (remarks.errors if pause.by_stripe else remarks.notes).append(pause.sentence)
+        if pause.meter_id:
+            standing.add(pause.meter_id)
+    return standing
+
+
+def _try_to_plan(
+    meter: Meter,
+    request: ReportRequest,
+    source: UsageSource,
+    rules: ReportRules,
+    now: datetime,
+    remarks: Remarks,
+) -> MeterPlan | None:
+    since = request.window.start if request.window else now - rules.tail
+    planning = PlanningRules(tail=rules.tail, brake_percent=rules.brake_percent, limit=request.window)
+    try:
+        enrolments = enrolments_to_plan(meter, scope=request.scope, since=floor_to(since, HOUR), now=now)
+        return plan_meter(meter=meter, enrolments=enrolments, source=source, rules=planning, now=now)
+    except SyncError as error:
+        remarks.errors.append(str(error))
+    except Exception as error:
+        # A fault of ours with one meter must not stop the others, nor what is due already.
+        logger.exception("meter.not_planned", extra={"meter": meter.stripe_id})
+        remarks.errors.append(unplannable(meter, error))
+    return None
+
+
+def unplannable(meter: Meter, error: Exception) -> str:
+    """Return the sentence for a fault of ours that kept a meter's usage from being planned."""
+    return (
+        f"Meter {meter.slug} could not be planned ({type(error).__name__}); run report_usage again, "
+        "and tell those who look after the console if it stays so."
+    )

@@ -1,0 +1,240 @@
+"""The steps of one run of the main job, and what they add up to."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+
+from sync.models import ReportRun, UsageReport
+from sync.operations.confirm_plan import difference
+from sync.operations.deliver_reports import Delivered, DeliveryRules, deliver_reports
+from sync.operations.keep_run import Heartbeat, end_run
+from sync.operations.mirror_stripe import mirror_stripe
+from sync.operations.plan_meters import Remarks, plan_meters, unplannable
+from sync.operations.plan_reports import MeterPlan
+from sync.operations.report_request import ReportRequest, ReportRules, check_scope
+from sync.operations.resolve_report import release_report
+from sync.operations.store_plan import store_plan
+from sync.ports import BillingGateway, InvalidInput, SyncError, UsageSource
+from sync.queries.planning import enrolments_in
+from sync.queries.report_lines import ReportLine, delivered_lines, lines_of
+from sync.queries.waiting_reports import pending_sentence
+
+logger = logging.getLogger("sync.report")
+
+Progress = Callable[[str, int, int], None]
+"""Called with the step's name, how much is done and how much there is (0 if unknown)."""
+
+
+class ReportJob:
+    """One run's steps and what they added up to."""
+
+    def __init__(
+        self,
+        run: ReportRun,
+        request: ReportRequest,
+        stripe: BillingGateway,
+        openmeter: UsageSource,
+        rules: ReportRules,
+        clock: Callable[[], datetime],
+        progress: Progress,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self.run, self.request, self.rules = run, request, rules
+        self.stripe, self.openmeter = stripe, openmeter
+        self.clock, self._watch, self._asked_to_stop = clock, progress, should_stop
+        self.heart = Heartbeat(run, clock)
+        self.remarks = Remarks()
+        self.counters: Counter[str] = Counter()
+        self.lines: list[ReportLine] = []
+        self.stopped = False
+        self.given_up: set[int] = set()
+        """Enrolments that this run tried and leaves to the next one."""
+        self.stripe_is_down = False
+
+    def work(self) -> None:
+        """Do every step; what fails for one meter or customer does not stop the others."""
+        if self.request.sync:
+            self._mirror()
+        if self.stopped:
+            return
+        check_scope(self.request.scope)
+        if self.request.retry_rejected and not self.request.dry_run:
+            self._release_rejected()
+        if not self.request.dry_run and self._earlier_run_left_calls_open():
+            # A slice whose newest call has no known end gets no further revision: settle it first.
+            self._deliver(wait_for_others=False)
+        if self._plan_as_confirmed():
+            return
+        if not (self.request.dry_run or self.stopped or self.stripe_is_down):
+            self._deliver(wait_for_others=True)
+
+    def end(self, status: ReportRun.Status, error: str) -> None:
+        """The run is stored as it ended, with what it leaves for later."""
+        if status == ReportRun.Status.CANCELLED:
+            self.remarks.notes.append(pending_sentence(self.request.scope))
+        end_run(
+            self.run,
+            status=status,
+            counters=self.counters,
+            error=error,
+            notes=self.remarks.notes,
+            now=self.clock(),
+        )
+
+    def progress(self, step: str, done: int, total: int) -> None:
+        """Whoever watches, here or on the run's page, sees how far it is."""
+        self.heart.progress(step, done, total)
+        self._watch(step, done, total)
+
+    def should_stop(self) -> bool:
+        """Whether somebody asked for the end, here or on the run's page."""
+        return self._asked_to_stop() or self.heart.cancelled()
+
+    def status(self) -> ReportRun.Status:
+        """Return how the run ends, by what it met."""
+        if self.stopped:
+            return ReportRun.Status.CANCELLED
+        failed = sum(self.counters[name] for name in ("waiting", "unknown", "rejected"))
+        if not self.remarks.errors and not failed:
+            return ReportRun.Status.SUCCEEDED
+        did_something = self.counters["delivered"] or not self.remarks.errors
+        return ReportRun.Status.PARTIAL if did_something else ReportRun.Status.FAILED
+
+    # --- the steps -----------------------------------------------------------------------------------------
+
+    def _mirror(self) -> None:
+        self.progress("Reading Stripe", 0, 0)
+        try:
+            summary = mirror_stripe(
+                stripe=self.stripe,
+                openmeter=self.openmeter,
+                clock=self.clock,
+                invoice_grace=self.rules.invoice_grace,
+                progress=self._beat_or_stop,
+            )
+        except _StopAsked:
+            self.stopped = True
+            return
+        except SyncError as error:
+            # What is known already can still be reported; nothing beyond known periods is planned.
+            self.remarks.errors.append(f"Stripe could not be read: {error}")
+            return
+        if summary.openmeter_problem:
+            self.remarks.errors.append(summary.openmeter_problem)
+
+    def _beat_or_stop(self, _what: str) -> None:
+        self.heart.beat()
+        if self.should_stop():
+            raise _StopAsked
+
+    def _release_rejected(self) -> None:
+        rejected = UsageReport.objects.filter(
+            status=UsageReport.Status.REJECTED, enrolment__in=enrolments_in(self.request.scope)
+        )
+        for report_id in list(rejected.values_list("pk", flat=True)):
+            try:
+                release_report(
+                    report_id=report_id,
+                    why="--retry-rejected",
+                    who=self.request.requested_by,
+                    run=self.run,
+                    now=self.clock(),
+                )
+            except InvalidInput as error:
+                self.remarks.errors.append(str(error))
+
+    def _plan_as_confirmed(self) -> bool:
+        """Plan and keep it; return whether it is not what a person confirmed: then nothing is kept."""
+        plans = plan_meters(
+            request=self.request,
+            source=self.openmeter,
+            rules=self.rules,
+            clock=self.clock,
+            remarks=self.remarks,
+            progress=lambda done, total: self.progress("Asking OpenMeter", done, total),
+        )
+        if self.request.confirmed:
+            whole = list(plans)  # all of it is compared before any of it is kept
+            if problem := difference(self.request.confirmed, whole):
+                self.remarks.errors.append(problem)
+                return True
+            plans = iter(whole)
+        for plan in plans:
+            self._try_to_keep(plan)
+            self.stopped = self.stopped or self.should_stop()
+            if self.stopped:
+                break
+        return False
+
+    def _try_to_keep(self, plan: MeterPlan) -> None:
+        try:
+            self._keep_plan(plan)
+        except Exception as error:
+            # A fault of ours with one meter must not stop the others, nor what is due already.
+            logger.exception("plan.not_stored", extra={"meter": plan.meter.stripe_id})
+            self.remarks.errors.append(unplannable(plan.meter, error))
+
+    def _keep_plan(self, plan: MeterPlan) -> None:
+        if self.request.dry_run:
+            self.lines += lines_of(plan.meter, plan.moved_units())
+        else:
+            refused = store_plan(plan, run=self.run, now=self.clock()).refused
+            self.counters["planned_elsewhere"] += refused
+        self.remarks.errors += plan.problems
+        for report in plan.reports:
+            self.counters["planned"] += 1
+            if report.status != UsageReport.Status.PENDING:
+                self.counters[report.status.value] += 1
+
+    def _earlier_run_left_calls_open(self) -> bool:
+        open_calls = (UsageReport.Status.SENDING, UsageReport.Status.UNKNOWN)
+        return UsageReport.objects.filter(
+            status__in=open_calls, enrolment__in=enrolments_in(self.request.scope)
+        ).exists()
+
+    def _deliver(self, *, wait_for_others: bool) -> None:
+        due = UsageReport.objects.filter(
+            enrolment__in=enrolments_in(self.request.scope), status=UsageReport.Status.PENDING
+        ).count()
+        done = 0
+
+        def on_progress(count: int) -> None:
+            nonlocal done
+            done += count
+            self.heart.beat()
+            self.progress("Reporting to Stripe", done, max(due, done))
+
+        on_progress(0)
+        delivered = deliver_reports(
+            sender=self.stripe,
+            run=self.run,
+            scope=self.request.scope,
+            rules=DeliveryRules(
+                calls_per_second=self.rules.calls_per_second,
+                ignore_back_off=self.request.trigger != ReportRun.Trigger.SCHEDULE,
+                wait_for_others=wait_for_others,
+            ),
+            clock=self.clock,
+            leave_out=self.given_up,
+            on_progress=on_progress,
+            should_stop=self.should_stop,
+        )
+        self._count(delivered)
+
+    def _count(self, delivered: Delivered) -> None:
+        self.counters += delivered.outcomes
+        self.counters["elsewhere"] = delivered.elsewhere
+        self.stopped = self.stopped or delivered.stopped
+        self.given_up |= delivered.given_up
+        self.stripe_is_down = bool(delivered.error)
+        if delivered.error:
+            self.remarks.errors.append(delivered.error)
+        elif delivered.trouble:
+            left = delivered.outcomes["waiting"] + delivered.outcomes["unknown"]
+            self.remarks.errors.append(f"{left} reports are not sent yet: {delivered.trouble}")
+        self.lines += delivered_lines(delivered.reports)
+
+
+class _StopAsked(Exception):
+    """Somebody asked the run to stop while it read Stripe."""

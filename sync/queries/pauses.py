@@ -1,0 +1,23 @@
+"""What stands still at the moment."""
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from sync.models import Enrolment, Pause
+
+
+def open_pauses() -> QuerySet[Pause]:
+    """Return the pauses that are in force, with what they name."""
+    return Pause.objects.filter(resumed_at=None).select_related("meter", "customer")
+
+
+def everything_is_paused() -> Pause | None:
+    """Return the pause of all reporting, if there is one."""
+    return open_pauses().filter(meter=None, customer=None).first()
+
+
+def unpaused(enrolments: QuerySet[Enrolment]) -> QuerySet[Enrolment]:
+    """Return those that may be measured and sent: neither they nor everything is paused."""
+    in_force = Pause.objects.filter(resumed_at=None).filter(
+        Q(meter=None, customer=None) | Q(meter=OuterRef("meter")) | Q(customer=OuterRef("customer"))
+    )
+    return enrolments.filter(~Exists(in_force))

@@ -1,0 +1,28 @@
+"""What repeats itself in the background, declared here and created by `migrate`."""
+
+from dataclasses import dataclass
+
+from django_q.models import Schedule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredSchedule:
+    """A task that runs every so many minutes. Staff switch it on and off; the rest is decided here."""
+
+    name: str
+    task: str
+    minutes: int
+
+
+SCHEDULES = (
+    DeclaredSchedule(name="Report usage", task="sync.tasks.report_on_schedule", minutes=5),
+    DeclaredSchedule(name="Sync with Stripe", task="sync.tasks.sync_on_schedule", minutes=24 * 60),
+)
+
+
+def declare_schedules() -> None:
+    """Every declared schedule exists once, as declared. Safe to repeat: one that is off stays off."""
+    for declared in SCHEDULES:
+        row, _ = Schedule.objects.get_or_create(name=declared.name, defaults={"func": declared.task})
+        row.func, row.schedule_type, row.minutes = declared.task, Schedule.MINUTES, declared.minutes
+        row.save(update_fields=["func", "schedule_type", "minutes"])
