@@ -1,12 +1,18 @@
-// Shows every <time class="when"> in the reader's own time zone; UTC stays on hover.
+// Shows every <time class="when"> in the reader's own time zone, as 2026-11-25 09:30 CET; UTC stays on hover.
 "use strict";
 
+const parts = new Intl.DateTimeFormat("en-GB", {
+  year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", timeZoneName: "short",
+});
+
+function localText(instant) {
+  const part = Object.fromEntries(parts.formatToParts(instant).map(({ type, value }) => [type, value]));
+  return `${part.year}-${part.month}-${part.day} ${part.hour}:${part.minute} ${part.timeZoneName}`;
+}
+
 function showLocalTimes(root) {
-  const format = new Intl.DateTimeFormat(undefined, {
-    year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", timeZoneName: "short",
-  });
   for (const element of root.querySelectorAll("time.when:not([data-local])")) {
-    element.textContent = format.format(new Date(element.dateTime));
+    element.textContent = localText(new Date(element.dateTime));
     element.dataset.local = "1";
   }
 }
