@@ -1,5 +1,6 @@
 """How the admin looks and what its sidebar holds; read by django-unfold through the setting UNFOLD."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest
@@ -22,8 +23,8 @@ def _item(title: str, icon: str, page: str, permission: str = "", badge: str = "
     return line | ({"badge": badge} if badge else {})
 
 
-def _stylesheet(_request: HttpRequest) -> str:
-    return static("sync/console.css")
+def _stylesheet(name: str) -> Callable[[HttpRequest], str]:
+    return lambda _request: static(f"sync/{name}.css")
 
 
 def _script(_request: HttpRequest) -> str:
@@ -40,7 +41,7 @@ UNFOLD: dict[str, Any] = {
     "ENVIRONMENT": "sync.admin.environment.badge",
     "ENVIRONMENT_TITLE_PREFIX": "sync.admin.environment.title_prefix",
     "DASHBOARD_CALLBACK": "sync.admin.overview.overview",
-    "STYLES": [_stylesheet],
+    "STYLES": [_stylesheet("console"), _stylesheet("chips")],
     "SCRIPTS": [_script],
     "COMMAND": {
         "search_models": ["sync.customer", "sync.subscription", "sync.meter"],

@@ -59,6 +59,8 @@ class Outcome:
     url: str = ""
     warnings: Sequence[str] = ()
     """What could not be done, one sentence each."""
+    next_step: str = ""
+    """What people usually do next, as a sentence; a SafeString may hold a link."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,8 +100,12 @@ class Dialog:
     """Whether deed and log entry are one transaction; false where Stripe is called meanwhile."""
 
     def __init__(self, page: "ConsoleAdmin", request: HttpRequest, rows: Sequence[Any]) -> None:
-        """Know who asks, and about which rows."""
-        self.page, self.request, self.rows = page, request, rows
+        """Know who asks, and about which rows; those that it makes no sense for are left out."""
+        self.page, self.request, self.asked = page, request, rows
+        reasons = [(row, self.why_not(row)) for row in rows]
+        self.rows: Sequence[Any] = [row for row, reason in reasons if not reason]
+        self.left_out = [reason for _, reason in reasons if reason]
+        """Why some of the chosen rows are left out, one sentence each."""
 
     @classmethod
     def why_not(cls, row: Any) -> str:  # noqa: ARG003 - most dialogs fit every row
@@ -163,9 +169,8 @@ def _answer(dialog: Dialog, request: HttpRequest) -> HttpResponse:
 
 
 def _preview(dialog: Dialog) -> tuple[Preview, str]:
-    reasons = [reason for row in dialog.rows if (reason := dialog.why_not(row))]
-    if reasons:
-        return Preview(nothing_to_do=reasons[0]), ""
+    if dialog.left_out and not dialog.rows:
+        return Preview(nothing_to_do=dialog.left_out[0]), ""
     try:
         return dialog.preview(), ""
     except SyncError as error:
@@ -214,8 +219,10 @@ def _done(dialog: Dialog, form: forms.Form) -> HttpResponse:
         outcome = dialog.act(form)
         _log(dialog, outcome, form)
     messages.success(dialog.request, outcome.message)
-    for sentence in outcome.warnings:
+    for sentence in (*dialog.left_out, *outcome.warnings):
         messages.warning(dialog.request, sentence)
+    if outcome.next_step:
+        messages.info(dialog.request, outcome.next_step)
     return HttpResponseRedirect(outcome.url or _back(dialog))
 
 
@@ -255,5 +262,5 @@ def _back(dialog: Dialog) -> str:
     opts = dialog.page.opts
     name = f"admin:{opts.app_label}_{opts.model_name}"
     if "object_id" in (dialog.request.resolver_match.kwargs if dialog.request.resolver_match else {}):
-        return reverse(f"{name}_change", args=(dialog.rows[0].pk,))
+        return reverse(f"{name}_change", args=(dialog.asked[0].pk,))
     return reverse(f"{name}_changelist")
