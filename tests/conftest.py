@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+import billing_console.urls  # noqa: F401 - where the admin finds its pages
 from sync.conf import Config
 from sync.sandbox.server import SandboxServer
 from sync.wiring import Connections, connect
@@ -12,6 +13,12 @@ from tests.sandbox_client import SandboxControl
 from tests.world import World
 
 TEST_KEY = "sk_test_tests_0001"
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(settings):
+    """Let logins cost nothing; a real hash is slow on purpose."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture(scope="session")

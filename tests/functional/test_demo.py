@@ -82,7 +82,7 @@ class TestDemo:
             assert re.search(
                 r"stripe_customer: cus_\w+, stripe_price: price_\w+, meter: tokens_total", demo.stdout
             )
-            assert "Run 1: succeeded" in demo.stdout
+            assert "Run 2: succeeded" in demo.stdout
         assert not answers(ports[1])
         assert precious.read_text() == "not yours"
         assert {path.name for path in (home / "var").iterdir()} <= {
