@@ -43,9 +43,10 @@ class ReportRun(models.Model):
     """Whether Stripe is mirrored first."""
     retry_rejected = models.BooleanField(default=False)
     as_of = models.DateTimeField(null=True, blank=True)
-    """What had closed by then is planned, and nothing younger; null means by the time it is planned."""
+    """What had closed by then is planned, and nothing younger: the instant of the preview that a person
+    confirmed; null means that nobody did, and by the time it is planned."""
     confirmed = models.JSONField(default=dict, blank=True)
-    """Meter's Stripe id → billed units (text) that a person saw and confirmed; empty if nobody did."""
+    """Meter's Stripe id → billed units (text) that a person saw and confirmed; without zeros."""
     status = models.CharField(max_length=12, choices=Status, default=Status.QUEUED)
     counters = models.JSONField(default=dict, blank=True)
     steps = models.JSONField(default=list, blank=True)

@@ -200,7 +200,7 @@ class _Delivery:
             for report in reports:
                 self._drop_head(report)
         for report in marked.lost:
-            self._end_lane(report.enrolment_id)  # if it is still free, it is claimed and read again
+            self._end_lane(report.enrolment_id)  # if it is free and not paused, it is claimed and read again
         self.next_call = now if marked.sending else now + 1 / self.rules.calls_per_second
         for number, report in enumerate(marked.sending):
             self.lanes[report.enrolment_id].busy = True

@@ -9,9 +9,10 @@ from django.db.models import F
 
 from sync.domain.retries import may_resend
 from sync.domain.slices import is_late
-from sync.models import Finding, UsageReport
+from sync.models import Enrolment, Finding, UsageReport
 from sync.operations.record_findings import about_report, record_findings
 from sync.operations.reserve_calls import reserve_calls
+from sync.queries.pauses import unpaused
 
 Status = UsageReport.Status
 
@@ -32,15 +33,17 @@ def mark_sending(
     """As many reports as the rate limit grants are committed as `sending`, first of all.
 
     A report whose period closed becomes `late`, one whose outcome has been unknown for 23 h stays
-    `unknown` for a person; neither is sent. `lost` are those that another worker or planner took over.
+    `unknown` for a person; neither is sent. `lost` are those that another worker or planner took over, and
+    those that were paused meanwhile.
     """
     marked = Marked()
+    enrolments = Enrolment.objects.filter(pk__in={report.enrolment_id for report in reports}, lease_owner=owner)
     with transaction.atomic():
         mine = set(
             UsageReport.objects.select_for_update(of=("self",))
             .filter(
                 pk__in=[report.pk for report in reports],
-                enrolment__lease_owner=owner,
+                enrolment__in=unpaused(enrolments),
                 status__in=(Status.PENDING, Status.SENDING, Status.UNKNOWN),
             )
             .order_by("pk")

@@ -5,13 +5,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from django.db.models import QuerySet
+
 from sync.domain.timeline import HOUR, floor_to
-from sync.models import Meter
+from sync.models import Enrolment, Meter
 from sync.operations.find_obstacles import living_items
 from sync.operations.plan_reports import MeterPlan, PlanningRules, plan_meter
 from sync.operations.report_request import ReportRequest, ReportRules
 from sync.ports import SyncError, UsageSource
-from sync.queries.pauses import open_pauses
+from sync.queries.pauses import pauses_of
 from sync.queries.planning import enrolments_in, enrolments_to_plan
 
 logger = logging.getLogger("sync.report")
@@ -39,10 +41,10 @@ def plan_meters(
     One query to OpenMeter per meter and stretch of time. What fails for one meter is said in `remarks`, and
     does not stop the others. A generator: each plan may be stored, and forgotten, before the next is made.
     """
-    in_scope = enrolments_in(request.scope).values("meter")
-    meters = list(Meter.objects.filter(pk__in=in_scope))
+    in_scope = enrolments_in(request.scope)
+    meters = list(Meter.objects.filter(pk__in=in_scope.values("meter")))
     billed = set(living_items().values_list("meter", flat=True).distinct())
-    standing = _say_what_is_paused(remarks)
+    standing = say_what_is_paused(in_scope, remarks)
     for number, meter in enumerate(meters):
         progress(number, len(meters))
         if meter.obstacle:
@@ -55,11 +57,13 @@ def plan_meters(
     progress(len(meters), len(meters))
 
 
-def _say_what_is_paused(remarks: Remarks) -> set[int]:
-    """Return the meters that stand still, and say of every pause that there is one."""
+def say_what_is_paused(enrolments: QuerySet[Enrolment], remarks: Remarks) -> set[int]:
+    """Return the meters that stand still; each pause that keeps one of these waiting is said once."""
     standing: set[int] = set()
-    for pause in open_pauses():
-        (remarks.errors if pause.by_stripe else remarks.notes).append(pause.sentence)
+    for pause in pauses_of(enrolments):
+        said = remarks.errors if pause.by_stripe else remarks.notes
+        if pause.sentence not in said:
+            said.append(pause.sentence)
         if pause.meter_id:
             standing.add(pause.meter_id)
     return standing

@@ -10,7 +10,7 @@ from sync.operations.confirm_plan import difference
 from sync.operations.deliver_reports import Delivered, DeliveryRules, deliver_reports
 from sync.operations.keep_run import Heartbeat, end_run
 from sync.operations.mirror_stripe import mirror_stripe
-from sync.operations.plan_meters import Remarks, plan_meters, unplannable
+from sync.operations.plan_meters import Remarks, plan_meters, say_what_is_paused, unplannable
 from sync.operations.plan_reports import MeterPlan
 from sync.operations.report_request import ReportRequest, ReportRules, check_scope
 from sync.operations.resolve_report import release_report
@@ -64,7 +64,7 @@ class ReportJob:
         if not self.request.dry_run and self._earlier_run_left_calls_open():
             # A slice whose newest call has no known end gets no further revision: settle it first.
             self._deliver(wait_for_others=False)
-        if self._plan_as_confirmed():
+        if self.stopped or self._plan_as_confirmed():
             return
         if not (self.request.dry_run or self.stopped or self.stripe_is_down):
             self._deliver(wait_for_others=True)
@@ -154,7 +154,7 @@ class ReportJob:
             remarks=self.remarks,
             progress=lambda done, total: self.progress("Asking OpenMeter", done, total),
         )
-        if self.request.confirmed:
+        if self.request.is_confirmed:
             whole = list(plans)  # all of it is compared before any of it is kept
             if problem := difference(self.request.confirmed, whole):
                 self.remarks.errors.append(problem)
@@ -221,6 +221,8 @@ class ReportJob:
             should_stop=self.should_stop,
         )
         self._count(delivered)
+        # Somebody may have paused it meanwhile.
+        say_what_is_paused(enrolments_in(self.request.scope), self.remarks)
 
     def _count(self, delivered: Delivered) -> None:
         self.counters += delivered.outcomes

@@ -22,11 +22,17 @@ class ReportRequest:
     sync: bool = True
     retry_rejected: bool = False
     as_of: datetime | None = None
-    """Only what had closed by then is planned; None means by the time it is planned."""
+    """Only what had closed by then is planned, as the person saw it who confirmed the plan; None means that
+    nobody confirmed anything, and by the time it is planned."""
     confirmed: Mapping[str, str] = field(default_factory=dict)
     """Meter's Stripe id → billed units that a person confirmed; nothing is stored if a plan differs."""
     trigger: ReportRun.Trigger = ReportRun.Trigger.COMMAND
     requested_by: str = ""
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether a person saw a plan and confirmed it, be it that there is nothing new to plan."""
+        return self.as_of is not None
 
     def as_run(self, *, now: datetime) -> ReportRun:
         """Return the record of a run that does this, queued and not yet stored."""

@@ -10,6 +10,15 @@ def open_pauses() -> QuerySet[Pause]:
     return Pause.objects.filter(resumed_at=None).select_related("meter", "customer")
 
 
+def pauses_of(enrolments: QuerySet[Enrolment]) -> QuerySet[Pause]:
+    """Return the pauses in force that keep any of these from being measured or sent."""
+    return open_pauses().filter(
+        Q(meter=None, customer=None)
+        | Q(meter__in=enrolments.order_by().values("meter"))
+        | Q(customer__in=enrolments.order_by().values("customer"))
+    )
+
+
 def everything_is_paused() -> Pause | None:
     """Return the pause of all reporting, if there is one."""
     return open_pauses().filter(meter=None, customer=None).first()
