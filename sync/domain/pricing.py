@@ -59,6 +59,11 @@ class PriceTerms:
     tiers: Sequence[Mapping[str, Any]] = ()
     transform_quantity: Mapping[str, Any] | None = None
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether every unit costs the same, however many there are."""
+        return self.billing_scheme != "tiered" and not self.transform_quantity
+
     def amount(self, quantity: Decimal) -> Money:
         """Return what a period's whole quantity costs, not rounded; below zero counts as zero."""
         with localcontext(_CONTEXT):

@@ -5,6 +5,7 @@ from django.db.models import Q
 from simple_history.models import HistoricalRecords
 
 from sync.domain.meters import why_unlinked, why_unsupported
+from sync.domain.pricing import PriceTerms
 from sync.models.fields import QuantityField
 
 
@@ -112,3 +113,15 @@ class Price(models.Model):
     def __str__(self) -> str:
         """Name product and price."""
         return f"{self.product_name} ({self.stripe_id})"
+
+    @property
+    def terms(self) -> PriceTerms:
+        """What decides about the amount of a metered price."""
+        return PriceTerms(
+            currency=self.currency,
+            unit_amount=self.unit_amount_decimal,
+            billing_scheme=self.billing_scheme,
+            tiers_mode=self.tiers_mode,
+            tiers=self.tiers,
+            transform_quantity=self.transform_quantity or None,
+        )

@@ -1,6 +1,5 @@
 """Every admin page opens, for staff only, and asks the database as often for many rows as for few."""
 
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,27 +11,26 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from sync.admin.formats import units
-from sync.models import (
-    BillingPeriod,
-    Customer,
-    DeliveryAttempt,
-    Enrolment,
-    Finding,
-    Incident,
-    Meter,
-    Pause,
-    Price,
-    ReportRun,
-    StripeAccount,
-    Subject,
-    Subscription,
-    SubscriptionItem,
-    SubscriptionPause,
-    UsageReport,
+from sync.models import Meter
+from tests.factories import (
+    NOW,
+    BillingPeriodFactory,
+    CustomerFactory,
+    DeliveryAttemptFactory,
+    EnrolmentFactory,
+    FindingFactory,
+    IncidentFactory,
+    MeterFactory,
+    PauseFactory,
+    ReportRunFactory,
+    StripeAccountFactory,
+    SubjectFactory,
+    SubscriptionItemFactory,
+    SubscriptionPauseFactory,
+    UsageDayFactory,
+    UsageReportFactory,
 )
 
-NOW = datetime(2026, 3, 10, 9, tzinfo=UTC)
-HOUR = timedelta(hours=1)
 OURS = [model for model in admin.site._registry if model.__module__.startswith("sync.")]
 
 
@@ -42,89 +40,25 @@ def url_of(model, page, *args: int):
 
 def fill(first, last):
     """Add one of everything for each number."""
-    StripeAccount.objects.get_or_create(
-        defaults={"livemode": False, "pinned_at": NOW}, stripe_id="acct_northwind"
-    )
-    run = ReportRun.objects.create(
-        trigger="command",
-        status="succeeded",
-        counters={"delivered": 2, "held": 0},
-        queued_at=NOW,
-        started_at=NOW,
-        finished_at=NOW,
-    )
+    StripeAccountFactory()
+    run = ReportRunFactory()
     for number in range(first, last):
         fill_one(number, run)
 
 
 def fill_one(number, run):
-    customer = Customer.objects.create(
-        stripe_id=f"cus_{number}", name=f"Customer {number}", external_key=f"key-{number}", fetched_at=NOW
-    )
-    Subject.objects.create(key=f"key-{number}", customer=customer)
-    meter = Meter.objects.create(
-        stripe_id=f"mtr_{number}", event_name=f"event_{number}", formula="sum", fetched_at=NOW
-    )
-    price = Price.objects.create(
-        stripe_id=f"price_{number}",
-        product_name="AI Tokens",
-        meter=meter,
-        usage_type="metered",
-        currency="usd",
-        unit_amount_decimal=Decimal("0.002"),
-        billing_scheme="per_unit",
-        fetched_at=NOW,
-    )
-    subscription = Subscription.objects.create(
-        stripe_id=f"sub_{number}",
-        customer=customer,
-        status="active",
-        created_at=NOW,
-        start_date=NOW,
-        fetched_at=NOW,
-    )
-    item = SubscriptionItem.objects.create(
-        stripe_id=f"si_{number}",
-        subscription=subscription,
-        price=price,
-        meter=meter,
-        created_at=NOW,
-        fetched_at=NOW,
-    )
-    SubscriptionPause.objects.create(subscription=subscription, start=NOW)
-    BillingPeriod.objects.create(item=item, start=NOW, end=NOW + 700 * HOUR, closes_at=NOW + 701 * HOUR)
-    enrolment = Enrolment.objects.create(customer=customer, meter=meter)
-    report = UsageReport.objects.create(
-        enrolment=enrolment,
-        slice_start=NOW,
-        slice_end=NOW + HOUR,
-        revision=1,
-        measured=Decimal("1234.5"),
-        quantity=Decimal("1234.5"),
-        value=Decimal("1234.5"),
-        event_at=NOW + HOUR - timedelta(seconds=1),
-        closes_at=NOW + 701 * HOUR,
-        identifier=f"report-{number}",
-        run=run,
-        created_at=NOW,
-    )
-    Pause.objects.create(
-        customer=customer, scope=f"customer:cus_{number}", reason="asked", paused_by="ada", paused_at=NOW
-    )
-    Incident.objects.create(kind=Incident.Kind.WORKER_DEAD, message="No worker.", began_at=NOW, ended_at=NOW)
-    DeliveryAttempt.objects.create(
-        report=report, run=run, number=1, outcome="TemporaryFailure", http_status=429, attempted_at=NOW
-    )
-    Finding.objects.create(
-        kind=Finding.Kind.REJECTED,
-        fingerprint=f"report:{number}",
-        message="Stripe refused it.",
-        customer=customer,
-        meter=meter,
-        item=item,
-        found_at=NOW,
-        seen_at=NOW,
-    )
+    customer = CustomerFactory(stripe_id=f"cus_fill{number}")
+    SubjectFactory(customer=customer)
+    meter = MeterFactory(openmeter_slug="")
+    item = SubscriptionItemFactory(subscription__customer=customer, price__meter=meter)
+    SubscriptionPauseFactory(subscription=item.subscription)
+    BillingPeriodFactory(item=item)
+    report = UsageReportFactory(enrolment=EnrolmentFactory(customer=customer, meter=meter), run=run)
+    PauseFactory(customer=customer)
+    IncidentFactory(ended_at=NOW)
+    DeliveryAttemptFactory(report=report)
+    FindingFactory(customer=customer, meter=meter, item=item)
+    UsageDayFactory(meter=meter)
 
 
 @pytest.fixture
