@@ -24,6 +24,8 @@ class UsageDay(models.Model):
     """Reports that will be sent without anybody's doing."""
     failed = models.PositiveIntegerField(default=0)
     """Reports that wait for a person: held, late, refused, or of unknown outcome."""
+    stale = models.BooleanField(default=False)
+    """Whether the ledger changed since; the next run's end adds it up again."""
     summed_at = models.DateTimeField()
 
     class Meta:

@@ -37,7 +37,9 @@ def mark_sending(
     those that were paused meanwhile.
     """
     marked = Marked()
-    enrolments = Enrolment.objects.filter(pk__in={report.enrolment_id for report in reports}, lease_owner=owner)
+    enrolments = Enrolment.objects.filter(
+        pk__in={report.enrolment_id for report in reports}, lease_owner=owner
+    )
     with transaction.atomic():
         mine = set(
             UsageReport.objects.select_for_update(of=("self",))

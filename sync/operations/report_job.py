@@ -15,6 +15,7 @@ from sync.operations.plan_reports import MeterPlan
 from sync.operations.report_request import ReportRequest, ReportRules, check_scope
 from sync.operations.resolve_report import release_report
 from sync.operations.store_plan import store_plan
+from sync.operations.sum_up_days import try_to_sum_up_days
 from sync.ports import BillingGateway, InvalidInput, SyncError, UsageSource
 from sync.queries.planning import enrolments_in
 from sync.queries.report_lines import ReportLine, delivered_lines, lines_of
@@ -81,6 +82,7 @@ class ReportJob:
             notes=self.remarks.notes,
             now=self.clock(),
         )
+        try_to_sum_up_days(now=self.clock())
 
     def progress(self, step: str, done: int, total: int) -> None:
         """Whoever watches, here or on the run's page, sees how far it is."""

@@ -10,6 +10,7 @@ from sync.domain.quantities import MAX_DIGITS, as_text, billed_units, digit_coun
 from sync.domain.slices import is_late
 from sync.models import Finding, ReportRun, UsageReport
 from sync.operations.record_findings import report_fingerprint
+from sync.operations.sum_up_days import mark_days, sum_up_days_after_commit
 from sync.ports import InvalidInput
 
 Status = UsageReport.Status
@@ -50,6 +51,9 @@ def release_report(
         else:
             sent = _replace(report, run=run, now=now)
         _resolve_findings(report, now, report.decision)
+        mark_days([(report.enrolment.meter_id, report.slice_start)], now=now)
+        if run is None:  # a run does it at its end
+            sum_up_days_after_commit(now=now)
     return sent
 
 
@@ -69,6 +73,8 @@ def dismiss_report(*, report_id: int, why: str, who: str, now: datetime) -> Usag
         report.decision = _decision("Dismissed", why, who, now)
         report.save(update_fields=["written_off", "status", "next_attempt_at", "decision"])
         _resolve_findings(report, now, report.decision)
+        mark_days([(report.enrolment.meter_id, report.slice_start)], now=now)
+        sum_up_days_after_commit(now=now)
     return report
 
 

@@ -13,6 +13,7 @@ from sync.models import Enrolment, Finding, Meter, ReportRun, UsageReport
 from sync.operations.plan_reports import MeterPlan
 from sync.operations.plan_slices import EnrolmentPlan, PlannedReport
 from sync.operations.record_findings import FoundIssue, record_findings
+from sync.operations.sum_up_days import mark_days
 
 BATCH = 200
 """Enrolments per transaction: few commits, and a short lock on SQLite."""
@@ -66,6 +67,7 @@ def _try_to_store(batch: Sequence[EnrolmentPlan], meter: Meter, *, run: ReportRu
             _check_slices(reports, sets_hours=meter.sets_hours)
             _supersede([pk for one in batch for pk in one.superseded])
             UsageReport.objects.bulk_create([_row(report, run, now) for report in reports], batch_size=500)
+            mark_days({(meter.pk, report.piece.span.start) for report in reports}, now=now)
             _move_closings(batch)
             _move_planned_through(batch)
     except (IntegrityError, OperationalError, StalePlanError):

@@ -114,10 +114,7 @@ class TestDifference:
     @given(terms=st.sampled_from(ALL_TERMS), steps=st.lists(quantities, min_size=1, max_size=6))
     def test_steps_add_up_to_the_whole(self, terms, steps):
         points = sorted(steps)
-        parts = [
-            terms.difference(before=before, after=after).minor
-            for before, after in pairwise(points)
-        ]
+        parts = [terms.difference(before=before, after=after).minor for before, after in pairwise(points)]
         assert sum(parts) == terms.difference(before=points[0], after=points[-1]).minor
 
     @given(before=quantities, units=quantities)
