@@ -9,6 +9,7 @@ import billing_console.urls  # noqa: F401 - where the admin finds its pages
 from sync.conf import Config
 from sync.sandbox.server import SandboxServer
 from sync.wiring import Connections, connect
+from tests.console import Databases
 from tests.sandbox_client import SandboxControl
 from tests.world import World
 
@@ -64,3 +65,17 @@ def world(db, sandbox, sandbox_server, config) -> Iterator[World]:
     """Return an empty business: a sandbox, the console's tables, and one clock for all of them."""
     with World(sandbox, sandbox_server, config) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory):
+    """Databases of the kind that the suite runs on."""
+    from django.conf import settings
+
+    database = settings.DATABASES["default"]
+    server = ""
+    if database["ENGINE"].endswith("postgresql"):
+        server = f"postgres://{database['USER']}@{database['HOST']}:{database['PORT'] or 5432}/postgres"
+    made = Databases(tmp_path_factory.mktemp("databases"), server)
+    yield made
+    made.close()

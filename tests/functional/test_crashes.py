@@ -2,32 +2,17 @@
 
 import signal
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
 from sync.domain.timeline import DAY, HOUR, floor_to
-from tests.console import Console, Databases, signal_process
+from tests.business import USED, Business
+from tests.console import Console, signal_process
 from tests.world import World
 
 pytestmark = pytest.mark.crash
 EVENTS = "POST /v1/billing/meter_events"
-SETTLED = timedelta(seconds=130)
-USED = 7
-
-
-@pytest.fixture(scope="session")
-def databases(tmp_path_factory):
-    """Databases of the kind that the suite runs on."""
-    from django.conf import settings
-
-    database = settings.DATABASES["default"]
-    server = ""
-    if database["ENGINE"].endswith("postgresql"):
-        server = f"postgres://{database['USER']}@{database['HOST']}:{database['PORT'] or 5432}/postgres"
-    made = Databases(tmp_path_factory.mktemp("databases"), server)
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -39,32 +24,6 @@ def console(databases, sandbox, sandbox_server):
             stripe_url=sandbox_server.stripe_url,
             openmeter_url=sandbox_server.openmeter_url,
         )
-
-
-class Business:
-    """Customers who subscribed a few hours ago, in real time; the console has mirrored them."""
-
-    def __init__(self, world: World, console: Console, customers: int, window: str = "") -> None:
-        self.world, self.console = world, console
-        self.hour = floor_to(datetime.now(UTC) - SETTLED, HOUR) - HOUR
-        world.at(self.hour - 3 * HOUR)
-        tokens = world.meter(window=window)
-        self.people = [world.subscriber(tokens, f"c{number}") for number in range(customers)]
-        self.expected = 0
-        self.use()
-        world.control.set_clock(None)
-        synced = console.manage("sync_stripe")
-        assert synced.returncode == 0, synced.stderr
-
-    def use(self, amount: int = USED) -> None:
-        """Let everybody use something in an hour that has closed."""
-        self.expected += amount
-        self.world.use_many([(who.subject, amount, self.hour + HOUR / 2) for who in self.people])
-
-    def billed(self) -> set[int]:
-        """Return the distinct totals that Stripe holds for its customers."""
-        totals = self.world.control.totals()
-        return {int(totals.get((who.customer, "tokens"), "0")) for who in self.people}
 
 
 @pytest.fixture

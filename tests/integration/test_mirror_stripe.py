@@ -309,7 +309,7 @@ class TestTwoAtOnce:
                 "billingperiod",
                 "enrolment",
             ):
-                assert tables.execute(f"select count(*) from sync_{name}").fetchone() == (120,)  # noqa: S608
+                assert tables.execute(f"select count(*) from sync_{name}").fetchone() == (120,)
 
 
 class TestDeletion:

@@ -1,0 +1,93 @@
+"""A person at a browser, and everything that a page must not do while they look at it."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import ConsoleMessage, Page, Request, Response
+
+GRAVE = {"serious", "critical"}
+WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+_AXE = Axe()
+
+
+class Visitor:
+    """One browser tab. `faults` collects what no page may do: script errors, failed or foreign requests."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page, self.address = page, address
+        self.faults: list[str] = []
+        self.may_answer: set[int] = set()
+        """Statuses from 400 on that a test expects."""
+        page.on("console", self._said)
+        page.on("pageerror", lambda error: self.faults.append(f"script error on {page.url}: {error}"))
+        page.on("request", self._asked)
+        page.on("response", self._answered)
+
+    def go(self, path: str) -> Response:
+        """Open a page of the console; return the answer."""
+        answer = self.page.goto(self.address + path)
+        assert answer
+        return answer
+
+    def button(self, name: str) -> None:
+        """Press what a page calls a button, link or not."""
+        either = self.page.get_by_role("link", name=name, exact=True).or_(
+            self.page.get_by_role("button", name=name, exact=True)
+        )
+        either.filter(visible=True).first.click()
+
+    @property
+    def text(self) -> str:
+        """What the page's main part says."""
+        return self.page.locator("#main").inner_text()
+
+    # --- what every page has to hold -----------------------------------------------------------------------
+
+    def barriers(self) -> list[str]:
+        """Return what stands in the way of people with disabilities, as axe-core finds it."""
+        found: list[dict[str, Any]] = _AXE.run(self.page).response["violations"]
+        return [
+            f"{self.page.url}: {one['id']} ({one['help']}) at {node['target']}: {node['html'][:160]} "
+            f"{[check['message'] for check in node['any']][:1]}"
+            for one in found
+            if one["impact"] in GRAVE
+            for node in one["nodes"]
+        ]
+
+    def overflow(self) -> list[str]:
+        """Return how far the page is wider than its window, if it is, and what is."""
+        wide = self.page.evaluate(
+            """() => {
+                const root = document.documentElement, limit = root.clientWidth;
+                if (root.scrollWidth <= limit) return [];
+                const outside = [...document.querySelectorAll("body *")].filter(
+                    (one) => one.getBoundingClientRect().right > limit + 1);
+                const culprits = outside.slice(0, 5).map((one) => one.outerHTML.slice(0, 120));
+                return [`${root.scrollWidth - limit} px`, ...culprits];
+            }"""
+        )
+        return [f"{self.page.url}: {wide}"] if wide else []
+
+    def wear(self, scheme: str, size: dict[str, int]) -> None:
+        """Look with a light or dark scheme, chosen as unfold's switch does, in a window of this size."""
+        self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+        self.page.set_viewport_size(size)  # type: ignore[arg-type]
+        self.page.add_style_tag(content="*, *::before, *::after { transition: none !important; }")
+        self.page.evaluate(f"document.documentElement.className = {scheme!r}")
+
+    # --- what the browser reports --------------------------------------------------------------------------
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+            self.faults.append(f"console error on {self.page.url}: {message.text}")
+
+    def _asked(self, request: Request) -> None:
+        if urlsplit(request.url).scheme in {"data", "blob"}:
+            return
+        if not request.url.startswith(self.address + "/"):
+            self.faults.append(f"{self.page.url} asks {request.url}")
+
+    def _answered(self, response: Response) -> None:
+        if response.status >= 400 and response.status not in self.may_answer:
+            self.faults.append(f"{response.status} for {response.url} on {self.page.url}")
