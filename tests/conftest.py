@@ -10,6 +10,7 @@ from sync.conf import Config
 from sync.sandbox.server import SandboxServer
 from sync.wiring import Connections, connect
 from tests.console import Databases
+from tests.office import Office
 from tests.sandbox_client import SandboxControl
 from tests.world import World
 
@@ -79,3 +80,9 @@ def databases(tmp_path_factory):
     made = Databases(tmp_path_factory.mktemp("databases"), server)
     yield made
     made.close()
+
+
+@pytest.fixture
+def office(world, settings, django_capture_on_commit_callbacks) -> Office:
+    """Return the console's pages against the world's sandbox, and the people who use them."""
+    return Office(world, settings, django_capture_on_commit_callbacks)

@@ -3,12 +3,15 @@
 from django.contrib import admin
 
 from sync.admin.console_admin import ReadOnlyAdmin
+from sync.admin.dialogs.report_usage import ReportCustomer
 from sync.models import Customer
 
 
 @admin.register(Customer)
 class CustomerAdmin(ReadOnlyAdmin):
     """Who pays."""
+
+    dialogs = (ReportCustomer,)
 
     list_display = ["stripe_id", "name", "email", "external_key", "deleted_at", "fetched_at"]
     search_fields = ["stripe_id", "name", "email", "external_key", "subjects__key"]

@@ -3,12 +3,15 @@
 from django.contrib import admin
 
 from sync.admin.console_admin import ReadOnlyAdmin
+from sync.admin.dialogs.report_usage import ReportEverything
 from sync.models import ReportRun
 
 
 @admin.register(ReportRun)
 class ReportRunAdmin(ReadOnlyAdmin):
     """Who asked for what, and what came of it."""
+
+    dialogs = (ReportEverything,)
 
     list_display = [
         "id",

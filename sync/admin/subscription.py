@@ -3,12 +3,15 @@
 from django.contrib import admin
 
 from sync.admin.console_admin import ReadOnlyAdmin
+from sync.admin.dialogs.report_usage import ReportUsage
 from sync.models import Subscription
 
 
 @admin.register(Subscription)
 class SubscriptionAdmin(ReadOnlyAdmin):
     """Who is subscribed, since when and until when."""
+
+    dialogs = (ReportUsage,)
 
     list_display = ["stripe_id", "customer", "status", "start_date", "trial_end", "ended_at", "fetched_at"]
     list_select_related = ["customer"]

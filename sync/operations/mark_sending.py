@@ -37,15 +37,14 @@ def mark_sending(
     those that were paused meanwhile.
     """
     marked = Marked()
-    enrolments = Enrolment.objects.filter(
-        pk__in={report.enrolment_id for report in reports}, lease_owner=owner
-    )
+    asked = {report.enrolment_id for report in reports}
+    mine_to_send = unpaused(Enrolment.objects.filter(pk__in=asked, lease_owner=owner))
     with transaction.atomic():
         mine = set(
             UsageReport.objects.select_for_update(of=("self",))
             .filter(
                 pk__in=[report.pk for report in reports],
-                enrolment__in=unpaused(enrolments),
+                enrolment__in=mine_to_send,
                 status__in=(Status.PENDING, Status.SENDING, Status.UNKNOWN),
             )
             .order_by("pk")

@@ -44,7 +44,7 @@ def plan_meters(
     in_scope = enrolments_in(request.scope)
     meters = list(Meter.objects.filter(pk__in=in_scope.values("meter")))
     billed = set(living_items().values_list("meter", flat=True).distinct())
-    standing = say_what_is_paused(in_scope, remarks)
+    standing = _say_what_is_paused(in_scope, remarks)
     for number, meter in enumerate(meters):
         progress(number, len(meters))
         if meter.obstacle:
@@ -57,13 +57,11 @@ def plan_meters(
     progress(len(meters), len(meters))
 
 
-def say_what_is_paused(enrolments: QuerySet[Enrolment], remarks: Remarks) -> set[int]:
-    """Return the meters that stand still; each pause that keeps one of these waiting is said once."""
+def _say_what_is_paused(enrolments: QuerySet[Enrolment], remarks: Remarks) -> set[int]:
+    """Return the meters that stand still, and say of every pause that concerns these that there is one."""
     standing: set[int] = set()
     for pause in pauses_of(enrolments):
-        said = remarks.errors if pause.by_stripe else remarks.notes
-        if pause.sentence not in said:
-            said.append(pause.sentence)
+        (remarks.errors if pause.by_stripe else remarks.notes).append(pause.sentence)
         if pause.meter_id:
             standing.add(pause.meter_id)
     return standing

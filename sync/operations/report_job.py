@@ -10,13 +10,14 @@ from sync.operations.confirm_plan import difference
 from sync.operations.deliver_reports import Delivered, DeliveryRules, deliver_reports
 from sync.operations.keep_run import Heartbeat, end_run
 from sync.operations.mirror_stripe import mirror_stripe
-from sync.operations.plan_meters import Remarks, plan_meters, say_what_is_paused, unplannable
+from sync.operations.plan_meters import Remarks, plan_meters, unplannable
 from sync.operations.plan_reports import MeterPlan
 from sync.operations.report_request import ReportRequest, ReportRules, check_scope
 from sync.operations.resolve_report import release_report
 from sync.operations.store_plan import store_plan
 from sync.operations.sum_up_days import try_to_sum_up_days
 from sync.ports import BillingGateway, InvalidInput, SyncError, UsageSource
+from sync.queries.pauses import pauses_of
 from sync.queries.planning import enrolments_in
 from sync.queries.report_lines import ReportLine, delivered_lines, lines_of
 from sync.queries.waiting_reports import pending_sentence
@@ -223,8 +224,11 @@ class ReportJob:
             should_stop=self.should_stop,
         )
         self._count(delivered)
-        # Somebody may have paused it meanwhile.
-        say_what_is_paused(enrolments_in(self.request.scope), self.remarks)
+        self._say_what_was_paused_meanwhile()
+
+    def _say_what_was_paused_meanwhile(self) -> None:
+        pauses = pauses_of(enrolments_in(self.request.scope)).filter(by_stripe=False)
+        self.remarks.notes += [one.sentence for one in pauses if one.sentence not in self.remarks.notes]
 
     def _count(self, delivered: Delivered) -> None:
         self.counters += delivered.outcomes

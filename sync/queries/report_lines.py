@@ -43,7 +43,7 @@ def delivered_lines(reports: Sequence[UsageReport]) -> list[ReportLine]:
         by_meter[report.enrolment.meter].append(report)
     lines: list[ReportLine] = []
     for meter, rows in by_meter.items():
-        before = _before(rows) if meter.sets_hours else {}
+        before = held_before(rows) if meter.sets_hours else {}
         moved = [
             MovedUnits(
                 customer=row.enrolment.customer.stripe_id,
@@ -57,7 +57,7 @@ def delivered_lines(reports: Sequence[UsageReport]) -> list[ReportLine]:
     return lines
 
 
-def _before(rows: Sequence[UsageReport]) -> Mapping[int, Decimal]:
+def held_before(rows: Sequence[UsageReport]) -> Mapping[int, Decimal]:
     """Return what Stripe held before each of these revisions of a *set* slice, where it held anything."""
     later = [row for row in rows if row.revision > 1]
     earlier = UsageReport.objects.filter(

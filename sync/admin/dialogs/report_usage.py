@@ -1,0 +1,166 @@
+"""Report usage…: see what a run would send, confirm it, and watch a worker send exactly that."""
+
+from dataclasses import replace
+
+from django import forms
+from django.urls import reverse
+from django.utils import timezone
+
+from sync.admin.dialogs.dialog import Dialog, Outcome, Place, Preview
+from sync.admin.dialogs.sealed_preview import seal, unseal
+from sync.admin.formats import NOTHING, money, units, when
+from sync.enqueue import enqueue_run
+from sync.models import Customer, ReportRun
+from sync.operations.preview_report import PreviewLine, ReportPreview, preview_report
+from sync.operations.report_request import ReportRequest
+from sync.ports import InvalidInput
+from sync.queries.planning import Scope
+from sync.wiring import connect
+
+TOO_OLD = "What you confirmed is out of date; this is the preview of now: look at it and confirm again."
+
+
+class ReportUsage(Dialog):
+    """A person sees the plan and confirms it; the run stops if it would send anything else."""
+
+    name = "report"
+    title = "Report usage"
+    button = "Report usage…"
+    icon = "send"
+    submit = "Report"
+    permission = "sync.report_usage"
+    places = frozenset({Place.OBJECT, Place.SELECTION, Place.LIST})
+    moves_money = True
+    template = "sync/report_usage.html"
+    sealed = ""
+    """The preview that is shown, for the form to carry back."""
+    plan: ReportPreview
+    is_confirmed = False
+    """Whether the preview is the one that came back from the person."""
+
+    def scope(self) -> Scope:
+        """Return what the chosen rows are; none means everything."""
+        if not self.rows:
+            return Scope()
+        if isinstance(self.rows[0], Customer):
+            return Scope(customer=self.rows[0].stripe_id)
+        return Scope(subscriptions=tuple(row.stripe_id for row in self.rows))
+
+    def description(self) -> str:
+        """Say what will happen."""
+        return (
+            "A worker sends what is shown here to Stripe, which bills it. It plans once more before, and sends "
+            "nothing if the units are not the ones that you confirmed."
+        )
+
+    def preview(self) -> Preview:
+        """Show the plan; what comes back is what was shown, not a second plan."""
+        scope, text = self.scope(), self.request.POST.get("preview", "")
+        plan = unseal(text, scope=scope, who=self.who) if text else None
+        self.is_confirmed = plan is not None
+        if plan is None:
+            connections = connect()
+            plan = preview_report(
+                scope=scope, source=connections.openmeter, rules=connections.rules, now=timezone.now()
+            )
+            text = seal(plan, scope=scope, who=self.who)
+        self.plan, self.sealed = plan, text
+        shown = _shown(plan)
+        if self.request.method == "POST" and not self.is_confirmed:
+            shown = replace(shown, sentences=[TOO_OLD, *shown.sentences])
+        return shown
+
+    def act(self, form: forms.Form) -> Outcome:  # noqa: ARG002 - the reason goes into the log
+        """Queue a run of what was confirmed, once."""
+        if not self.is_confirmed:
+            raise InvalidInput(TOO_OLD)
+        twin = ReportRun.objects.filter(as_of=self.plan.as_of, requested_by=self.who).first()
+        if twin:
+            msg = f"You confirmed this already: run {twin.pk} carries it out."
+            raise InvalidInput(msg)
+        request = ReportRequest(
+            scope=self.scope(),
+            # What a person confirmed was planned from the mirror as it is.
+            sync=False,
+            as_of=self.plan.as_of,
+            confirmed=self.plan.confirmed,
+            trigger=ReportRun.Trigger.ADMIN,
+            requested_by=self.who,
+        )
+        run = enqueue_run(request.as_run(now=timezone.now()))
+        return Outcome(
+            message=f"Run {run.pk} is queued.",
+            about=[run],
+            url=reverse("admin:sync_reportrun_change", args=(run.pk,)),
+        )
+
+
+class ReportEverything(ReportUsage):
+    """The same for all customers, where no row can be chosen."""
+
+    places = frozenset({Place.LIST})
+
+
+class ReportCustomer(ReportUsage):
+    """The same for one customer."""
+
+    places = frozenset({Place.OBJECT})
+
+
+def _shown(plan: ReportPreview) -> Preview:
+    if reason := _nothing_to_do(plan):
+        return Preview(sentences=[*plan.notes, *plan.errors], nothing_to_do=reason)
+    return Preview(
+        sentences=[*_summary(plan), *plan.notes, *plan.errors],
+        headers=("customer", "meter", "from", "to", "units", "estimated amount"),
+        rows=[_row(line) for line in plan.lines],
+        more=plan.more,
+        stakes=plan.amounts,
+    )
+
+
+def _row(line: PreviewLine) -> list[str]:
+    return [
+        line.customer,
+        line.meter,
+        when(line.start),
+        when(line.end),
+        units(line.units),
+        " + ".join(money(amount) for amount in line.amounts) or NOTHING,
+    ]
+
+
+def _nothing_to_do(plan: ReportPreview) -> str:
+    if plan.nobody:
+        return (
+            "Nobody here is on a meter that the console reports: sync with Stripe, or run its set-up first."
+        )
+    if plan.standing:
+        return "Everything that you chose is paused: nothing is reported until somebody resumes it."
+    if plan.does_something:
+        return ""
+    if plan.errors:
+        return "Nothing can be reported as it is; see above what stands in the way."
+    return f"There is nothing to report: all that had closed by {plan.as_of:%H:%M} UTC was reported before."
+
+
+def _summary(plan: ReportPreview) -> list[str]:
+    """Return what all lines add up to, and what will not be sent at once."""
+    sentences = []
+    if plan.lines:
+        totals = ", ".join(f"{units(amount)} {meter}" for meter, amount in plan.units.items())
+        worth = " + ".join(money(amount) for amount in plan.amounts) or "an unknown amount"
+        who = "1 customer" if plan.customers == 1 else f"{plan.customers:,} customers"
+        sentences.append(
+            f"In total {totals} of {who}, about {worth} by the prices' tiers, before taxes and discounts."
+        )
+    else:
+        sentences.append("Nothing would be sent to Stripe at once.")
+    if plan.due:
+        was = "1 report was" if plan.due == 1 else f"{plan.due:,} reports were"
+        sentences.append(f"{was} planned by earlier runs and not sent yet; they are part of this.")
+    for status, count in sorted(plan.aside.items()):
+        sentences.append(
+            f"Beside this, {count:,} would be kept as {status} for a person to decide, and not be sent."
+        )
+    return sentences

@@ -1,0 +1,198 @@
+"""What a report would send, planned as the run would plan it, before anybody confirms it. Writes nothing."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from sync.domain.pricing import Money
+from sync.domain.quantities import exact_sum
+from sync.models import Enrolment, UsageReport
+from sync.operations.confirm_plan import units_by_meter
+from sync.operations.plan_meters import Remarks, plan_meters
+from sync.operations.plan_reports import MeterPlan
+from sync.operations.report_request import ReportRequest, ReportRules, check_scope
+from sync.ports import UsageSource
+from sync.queries.amounts import UnitMove, amounts_of, total
+from sync.queries.pauses import unpaused
+from sync.queries.planning import Scope, enrolments_in
+from sync.queries.report_lines import held_before
+
+SHOWN = 100
+"""Lines that a person is shown; the totals speak for all of them."""
+
+Status = UsageReport.Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewLine:
+    """`units` would go to Stripe for a customer's usage of a meter in `[start, end)`."""
+
+    customer: str
+    meter: str
+    start: datetime
+    end: datetime
+    units: Decimal
+    amounts: Sequence[Money]
+    """What they add to the customer's bills, one amount per currency; empty where no price is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportPreview:
+    """What a run would send if it planned as of this instant."""
+
+    as_of: datetime
+    confirmed: Mapping[str, str]
+    """Meter's Stripe id → units that would newly be planned, as text: what a person confirms."""
+    lines: Sequence[PreviewLine] = ()
+    """The largest amounts first, at most `SHOWN`."""
+    customers: int = 0
+    units: Mapping[str, Decimal] = field(default_factory=dict)
+    """Meter's name → units of all lines."""
+    amounts: Sequence[Money] = ()
+    """The money of all lines, one amount per currency."""
+    more: int = 0
+    """How many lines there are beside those shown."""
+    due: int = 0
+    """How many of the reports were planned before and only wait to be sent."""
+    aside: Mapping[str, int] = field(default_factory=dict)
+    """Status → how many new reports would wait for a person instead of being sent."""
+    errors: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    standing: bool = False
+    """Whether everything that was asked for is paused."""
+    nobody: bool = False
+    """Whether nobody in scope is on any meter."""
+
+    @property
+    def does_something(self) -> bool:
+        """Whether a run would send or keep anything."""
+        return bool(self.lines or self.aside)
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """Units of one report: of whom, of what, from when to when."""
+
+    enrolment_id: int
+    start: datetime
+    end: datetime
+    at: datetime
+    units: Decimal
+
+
+def preview_report(*, scope: Scope, source: UsageSource, rules: ReportRules, now: datetime) -> ReportPreview:
+    """Return what a run of this scope would send if it planned now; nothing is written.
+
+    OpenMeter is asked exactly as the run asks it. What was planned before and waits to be sent is part of
+    it. Raises `InvalidInput` for a scope that the console does not know.
+    """
+    check_scope(scope)
+    remarks = Remarks()
+    plans = list(
+        plan_meters(
+            request=ReportRequest(scope=scope, as_of=now),
+            source=source,
+            rules=rules,
+            clock=lambda: now,
+            remarks=remarks,
+        )
+    )
+    superseded = {pk for plan in plans for one in plan.enrolments for pk in one.superseded}
+    pending = _pending(scope)
+    due = [move for pk, move in pending.items() if pk not in superseded]
+    priced = _priced([*due, *_planned(plans)], without=list(pending.values()))
+    lines, units, customers = _lines(priced)
+    aside = Counter(report.status.value for plan in plans for report in plan.reports)
+    aside.pop(Status.PENDING.value, None)
+    enrolments = enrolments_in(scope)
+    return ReportPreview(
+        as_of=now,
+        confirmed=units_by_meter(plans),
+        lines=lines[:SHOWN],
+        more=max(0, len(lines) - SHOWN),
+        customers=customers,
+        units=units,
+        amounts=total([amounts for _, amounts in priced]),
+        due=len(due),
+        aside=dict(aside),
+        errors=[*remarks.errors, *(problem for plan in plans for problem in plan.problems)],
+        notes=remarks.notes,
+        standing=enrolments.exists() and not unpaused(enrolments).exists(),
+        nobody=not enrolments.exists(),
+    )
+
+
+def _planned(plans: Sequence[MeterPlan]) -> Iterator[_Move]:
+    for plan in plans:
+        for report in plan.reports:
+            if report.status == Status.PENDING:
+                span = report.piece.span
+                units = report.target - report.accounted
+                yield _Move(report.enrolment.id, span.start, span.end, report.piece.event_at, units)
+
+
+def _pending(scope: Scope) -> dict[int, _Move]:
+    """Return what was planned before and waits to be sent, by report."""
+    free = unpaused(enrolments_in(scope).filter(meter__conflict=""))
+    found = UsageReport.objects.filter(status=Status.PENDING, enrolment__in=free)
+    rows = list(found.select_related("enrolment__meter"))
+    before = held_before([row for row in rows if row.enrolment.meter.sets_hours])
+    return {
+        row.pk: _Move(
+            row.enrolment_id,
+            row.slice_start,
+            row.slice_end,
+            row.event_at,
+            row.value - before.get(row.pk, Decimal(0)),
+        )
+        for row in rows
+    }
+
+
+def _priced(moves: Sequence[_Move], *, without: Sequence[_Move]) -> list[tuple[_Move, Sequence[Money]]]:
+    """Return each move with what it adds to the bills, on top of what Stripe holds but for some moves.
+
+    The ledger counts what is pending as held, so that is first taken off again.
+    """
+    off = [UnitMove(move.enrolment_id, move.at, -move.units) for move in without]
+    on = [UnitMove(move.enrolment_id, move.at, move.units) for move in moves]
+    return list(zip(moves, amounts_of([*off, *on])[len(off) :], strict=True))
+
+
+def _lines(
+    priced: Sequence[tuple[_Move, Sequence[Money]]],
+) -> tuple[list[PreviewLine], dict[str, Decimal], int]:
+    """Return a line per customer and meter, dearest first; units by meter; and how many customers."""
+    grouped: dict[int, list[tuple[_Move, Sequence[Money]]]] = defaultdict(list)
+    for move, amounts in priced:
+        grouped[move.enrolment_id].append((move, amounts))
+    known: dict[int, Enrolment] = {}
+    ids = list(grouped)
+    for first in range(0, len(ids), 500):
+        chosen = Enrolment.objects.filter(pk__in=ids[first : first + 500])
+        known |= {one.pk: one for one in chosen.select_related("customer", "meter")}
+    lines: list[PreviewLine] = []
+    by_meter: dict[str, list[Decimal]] = defaultdict(list)
+    for pk, parts in grouped.items():
+        one = known[pk]
+        units = exact_sum([move.units for move, _ in parts])
+        by_meter[one.meter.slug].append(units)
+        lines.append(
+            PreviewLine(
+                customer=one.customer.name or one.customer.stripe_id,
+                meter=one.meter.slug,
+                start=min(move.start for move, _ in parts),
+                end=max(move.end for move, _ in parts),
+                units=units,
+                amounts=total([amounts for _, amounts in parts]),
+            )
+        )
+    lines.sort(key=lambda line: (-_weight(line), line.customer, line.meter))
+    customers = len({one.customer_id for one in known.values()})
+    return lines, {meter: exact_sum(units) for meter, units in sorted(by_meter.items())}, customers
+
+
+def _weight(line: PreviewLine) -> Decimal:
+    return max((abs(amount.major) for amount in line.amounts), default=Decimal(0))
