@@ -49,8 +49,8 @@ class ReportUsage(Dialog):
     def description(self) -> str:
         """Say what will happen."""
         return (
-            "A worker sends what is shown here to Stripe, which bills it. It plans once more before, and sends "
-            "nothing if the units are not the ones that you confirmed."
+            "A worker sends what is shown here to Stripe, which bills it. It plans once more before that and "
+            "sends nothing if the units are not the ones that you confirmed."
         )
 
     def preview(self) -> Preview:
