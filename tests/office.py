@@ -30,7 +30,7 @@ class Office:
         settings.SECURE_SSL_REDIRECT = False
 
     def browser(self, name: str = "ada", *, group: str = "", permission: str = "") -> Client:
-        """Return the browser of somebody on the staff, who may do everything but for a group or permission."""
+        """Return the browser of somebody who may do everything, but for a group or permission."""
         users = get_user_model().objects
         if not (group or permission):
             user = users.create_superuser(name, f"{name}@example.com", "a password")
