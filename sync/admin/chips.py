@@ -27,6 +27,17 @@ REPORTS: Mapping[str, tuple[str, str, str]] = {
 }
 """Word, tone and icon of every status in the ledger."""
 
+ATTEMPTS: Mapping[str, tuple[str, str, str]] = {
+    "TemporaryFailure": ("not now", WAITS, "replay"),
+    "NotSent": ("not sent", WAITS, "replay"),
+    "OutcomeUnknown": ("outcome unknown", WAITS, "help"),
+    "DuplicateIdentifier": ("was there already", WAITS, "content_copy"),
+    "MeterRefused": ("meter refused", BAD, "speed"),
+    "Misconfigured": ("not allowed", BAD, "key_off"),
+    "Rejected": ("refused", BAD, "block"),
+}
+"""Word, tone and icon of what calls to Stripe come to, by the name of the error."""
+
 
 def chip(word: str, *, tone: str, icon: str) -> SafeString:
     """Return a state as a chip."""
@@ -42,6 +53,12 @@ def chip(word: str, *, tone: str, icon: str) -> SafeString:
 def report_chip(status: str) -> SafeString:
     """Return a report's status as a chip."""
     word, tone, icon = REPORTS[status]
+    return chip(word, tone=tone, icon=icon)
+
+
+def attempt_chip(outcome: str) -> SafeString:
+    """Return what a call to Stripe came to as a chip."""
+    word, tone, icon = ATTEMPTS.get(outcome, (outcome, BAD, "error"))
     return chip(word, tone=tone, icon=icon)
 
 

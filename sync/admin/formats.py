@@ -1,5 +1,6 @@
 """How quantities, money, times, states and links look on every page."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -25,6 +26,11 @@ def money(amount: Money | None) -> str:
     return amount.text if amount else NOTHING
 
 
+def amounts(amounts_by_currency: Sequence[Money]) -> str:
+    """Return amounts of several currencies, like "12.00 EUR + 3.50 USD"; a dash where nobody knows any."""
+    return " + ".join(amount.text for amount in amounts_by_currency) or NOTHING
+
+
 def when(instant: datetime | None) -> str | SafeString:
     """Return an instant that the browser shows in its own time zone, with UTC on hover.
 
@@ -41,15 +47,30 @@ def when(instant: datetime | None) -> str | SafeString:
     )
 
 
+def from_to(start: datetime, end: datetime) -> SafeString:
+    """Return a stretch of time."""
+    return format_html('<span class="from-to">{} <span>to {}</span></span>', when(start), when(end))
+
+
+def wrapped(sentence: str) -> SafeString:
+    """Return a sentence that may take several lines of a table's cell."""
+    return format_html('<span class="console-wrap">{}</span>', sentence)
+
+
 def stripe_url(kind: str, stripe_id: str) -> str:
     """Return an object's page in Stripe's dashboard, of the mode that the key in use has."""
     mode = "" if load_config().livemode else "test/"
+    if kind == "request":
+        return f"https://dashboard.stripe.com/{mode}workbench/logs?object={stripe_id}"
     place = {"meter": "billing/meters", "event": "workbench/events"}.get(kind, f"{kind}s")
     return f"https://dashboard.stripe.com/{mode}{place}/{stripe_id}"
 
 
 def stripe_link(kind: str, stripe_id: str) -> str | SafeString:
-    """Return a link to an object in Stripe's dashboard (kind as in its address: customer, price, …)."""
+    """Return a link to an object in Stripe's dashboard .
+
+    The kind is as in the address (customer, price, …), or request for a call in Stripe's own log.
+    """
     if not stripe_id:
         return NOTHING
     return format_html(

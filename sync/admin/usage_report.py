@@ -1,87 +1,179 @@
 """The ledger: what was measured, and what Stripe was told."""
 
-from django.contrib import admin
+from typing import Any
 
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    ChoicesDropdownFilter,
+    RelatedDropdownFilter,
+)
+from unfold.paginator import InfinitePaginator
+from unfold.sections import TemplateSection
+
+from sync.admin.chips import report_chip
 from sync.admin.console_admin import ReadOnlyAdmin
+from sync.admin.dialogs.dismiss_report import DismissReport
 from sync.admin.dialogs.release_report import ReleaseReport
-from sync.admin.formats import units
-from sync.models import UsageReport
+from sync.admin.dialogs.retry_report import RetryReport
+from sync.admin.filters import DaysFilter, WaitsFilter
+from sync.admin.formats import from_to, stripe_link, units
+from sync.admin.links import row_link
+from sync.domain.remedies import explain_report
+from sync.models import Customer, UsageReport
+from sync.queries.report_story import report_story
+
+
+class AttemptsSection(TemplateSection):  # type: ignore[misc] # unfold ships no types
+    """The calls to Stripe that did not deliver a report, under its row."""
+
+    template_name = "sync/report_attempts.html"
+
+    def get_context_data(self, request: HttpRequest, instance: UsageReport) -> dict[str, Any]:  # noqa: ARG002 - unfold's signature
+        """Return the attempts, which the list has loaded for all its rows at once."""
+        return {"report": instance, "attempts": instance.delivery_attempts.all()}
 
 
 @admin.register(UsageReport)
 class UsageReportAdmin(ReadOnlyAdmin):
     """Every report there ever was; docs/ledger.md says what each status means."""
 
-    dialogs = (ReleaseReport,)
+    dialogs = (ReleaseReport, RetryReport, DismissReport)
 
     list_display = [
         "id",
+        "state",
         "customer",
         "meter",
-        "slice_start",
-        "slice_end",
-        "revision",
+        "slice",
         "quantity_units",
         "value_units",
-        "status",
         "delivered_at",
     ]
     list_select_related = ["enrolment__customer", "enrolment__meter"]
-    list_filter = ["status", "enrolment__meter"]
-    search_fields = [
-        "identifier",
-        "enrolment__customer__stripe_id",
-        "enrolment__customer__name",
-        "stripe_request_id",
+    list_filter = [
+        WaitsFilter,
+        ("status", ChoicesDropdownFilter),
+        ("enrolment__meter", RelatedDropdownFilter),
+        ("enrolment__customer", AutocompleteSelectFilter),
+        ("slice_end", DaysFilter),
     ]
+    list_sections = [AttemptsSection]
+    search_fields = ["identifier"]
+    search_help_text = "Number, identifier, Stripe request, or a customer's name, e-mail address or id"
     ordering = ["-slice_end", "-id"]
-    fields = [
-        "customer",
-        "meter",
-        "slice_start",
-        "slice_end",
-        "revision",
-        "measured_units",
-        "carried_units",
-        "quantity_units",
-        "value_units",
-        "event_at",
-        "closes_at",
-        "identifier",
-        "status",
-        "error",
-        "decision",
-        "written_off",
-        "attempts",
-        "maybe_arrived",
-        "next_attempt_at",
-        "first_sent_at",
-        "delivered_at",
-        "stripe_request_id",
-        "run",
-        "corrects",
-        "created_at",
-    ]
+    # A ledger of millions of rows is neither counted nor sorted by what no index holds.
+    paginator = InfinitePaginator
+    list_disable_select_all = True
+    sortable_by = ("id", "slice")
+    change_form_before_template = "sync/report_state.html"
+    change_form_after_template = "sync/report_story.html"
+
     readonly_fields = [
         "customer",
         "meter",
+        "slice",
         "measured_units",
         "carried_units",
         "quantity_units",
         "value_units",
+        "stripe_call",
+        "may_have_arrived",
+    ]
+    fieldsets = [
+        (
+            "Usage",
+            {
+                "fields": [
+                    "customer",
+                    "meter",
+                    "slice",
+                    "revision",
+                    "measured_units",
+                    "carried_units",
+                    "quantity_units",
+                    "value_units",
+                    "event_at",
+                    "closes_at",
+                ]
+            },
+        ),
+        (
+            "Delivery",
+            {
+                "fields": [
+                    "identifier",
+                    "stripe_call",
+                    "attempts",
+                    "may_have_arrived",
+                    "next_attempt_at",
+                    "first_sent_at",
+                    "delivered_at",
+                    "run",
+                    "corrects",
+                    "created_at",
+                ]
+            },
+        ),
     ]
 
-    @admin.display(ordering="enrolment__customer__name")
+    def get_queryset(self, request: HttpRequest) -> QuerySet[UsageReport]:
+        """Load the attempts of a whole page with one query."""
+        rows: QuerySet[UsageReport] = super().get_queryset(request)
+        return rows.prefetch_related("delivery_attempts")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[UsageReport], search_term: str
+    ) -> tuple[QuerySet[UsageReport], bool]:
+        """Look a term up where an index can find it, instead of reading the whole ledger."""
+        del request
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        named = Customer.objects.filter(
+            Q(stripe_id=term) | Q(external_key=term) | Q(name__icontains=term) | Q(email__icontains=term)
+        )
+        found = Q(identifier=term) | Q(enrolment__customer__in=named)
+        if term.startswith("req_"):
+            found = Q(stripe_request_id=term) | Q(delivery_attempts__stripe_request_id=term)
+        elif term.isascii() and term.isdecimal():
+            found |= Q(pk=int(term[:18]))
+        return queryset.filter(found), term.startswith("req_")
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Add what the state means, the attempts, and the other revisions of the slice."""
+        report = context["original"]
+        explained = explain_report(report.status, is_tried_again=report.next_attempt_at is not None)
+        context |= {"report": report, "explained": explained, "story": report_story(report)}
+        answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return answer
+
+    @admin.display(description="status", ordering="status")
+    def state(self, report: UsageReport) -> SafeString:
+        """How it stands."""
+        return report_chip(report.status)
+
+    @admin.display
     def customer(self, report: UsageReport) -> str:
         """Whose usage it is."""
-        return str(report.enrolment.customer)
+        return row_link(report.enrolment.customer, report.enrolment.customer.label)
 
-    @admin.display(ordering="enrolment__meter__event_name")
+    @admin.display
     def meter(self, report: UsageReport) -> str:
         """What was used."""
-        return report.enrolment.meter.slug
+        return row_link(report.enrolment.meter, report.enrolment.meter.slug)
 
-    @admin.display(description="measured")
+    @admin.display(description="slice", ordering="slice_end")
+    def slice(self, report: UsageReport) -> SafeString:
+        """When it was used."""
+        return from_to(report.slice_start, report.slice_end)
+
+    @admin.display(description="measured in OpenMeter")
     def measured_units(self, report: UsageReport) -> str:
         """What OpenMeter said, unscaled and unrounded."""
         return units(report.measured)
@@ -91,12 +183,22 @@ class UsageReportAdmin(ReadOnlyAdmin):
         """What came along from a slice whose period had closed."""
         return units(report.carried)
 
-    @admin.display(description="quantity")
+    @admin.display(description="units")
     def quantity_units(self, report: UsageReport) -> str:
         """What the slice comes to."""
         return units(report.quantity)
 
-    @admin.display(description="value sent")
+    @admin.display(description="value for Stripe")
     def value_units(self, report: UsageReport) -> str:
         """What Stripe is told."""
         return units(report.value)
+
+    @admin.display(description="Stripe's request")
+    def stripe_call(self, report: UsageReport) -> str:
+        """The call that delivered it, in Stripe's own log."""
+        return stripe_link("request", report.stripe_request_id)
+
+    @admin.display(description="may have arrived")
+    def may_have_arrived(self, report: UsageReport) -> str:
+        """Whether some attempt may have reached Stripe without our learning of it."""
+        return "yes: an attempt was cut off" if report.maybe_arrived else "no"

@@ -42,6 +42,11 @@ class Customer(models.Model):
         """Name the customer the way staff know it."""
         return f"{self.name or self.email or 'Customer'} ({self.stripe_id})"
 
+    @property
+    def label(self) -> str:
+        """The customer's name alone, or what comes nearest, where there is little room."""
+        return self.name or self.email or self.stripe_id
+
 
 class Subject(models.Model):
     """The key that OpenMeter files usage under, and the customer it belonged to in `[valid_from, valid_to)`.

@@ -36,13 +36,8 @@ def release_report(
                 "arrived, release it with --why saying how you know, else dismiss it."
             )
             raise InvalidInput(msg)
-        if is_late(closes_at=report.closes_at, event_at=report.event_at, now=now):
-            msg = (
-                f"Report {report.pk} belongs to a billing period that closed at "
-                f"{report.closes_at:%Y-%m-%d %H:%M} UTC: Stripe would put it on no invoice. "
-                "Dismiss it with a reason."
-            )
-            raise InvalidInput(msg)
+        if too_late := why_too_late(report, now=now):
+            raise InvalidInput(too_late)
         report.decision = _decision("Released", why, who, now)
         if report.status == Status.HELD:
             report.status, report.error = Status.PENDING, ""
@@ -55,6 +50,21 @@ def release_report(
         if run is None:  # a run does it at its end
             sum_up_days_after_commit(now=now)
     return sent
+
+
+def why_too_late(report: UsageReport, *, now: datetime) -> str:
+    """Return the sentence that says why Stripe would no longer bill this report, or ""."""
+    if not is_late(closes_at=report.closes_at, event_at=report.event_at, now=now):
+        return ""
+    return (
+        f"Report {report.pk} belongs to a billing period that closed at {report.closes_at:%Y-%m-%d %H:%M} "
+        "UTC: Stripe would put it on no invoice. Dismiss it with a reason."
+    )
+
+
+def waits_for_decision(report: UsageReport) -> bool:
+    """Whether a person has to decide on it: it will not be sent, or not again, by itself."""
+    return report.status in DECIDABLE and report.next_attempt_at is None
 
 
 def dismiss_report(*, report_id: int, why: str, who: str, now: datetime) -> UsageReport:
@@ -89,8 +99,7 @@ def _decidable(report_id: int) -> UsageReport:
     if report is None:
         msg = f"There is no report {report_id}: manage.py held_reports --list shows those that wait."
         raise InvalidInput(msg)
-    waits = report.status in DECIDABLE and report.next_attempt_at is None
-    if not waits:
+    if not waits_for_decision(report):
         msg = f"Report {report_id} is {report.status}: it does not wait for a decision."
         raise InvalidInput(msg)
     return report

@@ -245,8 +245,11 @@ def _rows(
     page: "ConsoleAdmin", dialog_class: type[Dialog], request: HttpRequest, object_id: int | None
 ) -> list[Any]:
     """Return the rows that the dialog is about; none for one of the whole list."""
+    rows = page.get_queryset(request)
+    if related := page.list_select_related:
+        rows = rows.select_related(*(related if isinstance(related, list | tuple) else ()))
     if object_id is not None:
-        row = page.get_queryset(request).filter(pk=object_id).first()
+        row = rows.filter(pk=object_id).first()
         if row is None:
             raise Http404
         return [row]
@@ -254,7 +257,7 @@ def _rows(
     ids = [int(part) for part in text.split(",") if part.isascii() and part.isdecimal()]
     if not ids and Place.LIST not in dialog_class.places:
         raise Http404
-    return list(page.get_queryset(request).filter(pk__in=ids).order_by("pk"))
+    return list(rows.filter(pk__in=ids).order_by("pk"))
 
 
 def _back(dialog: Dialog) -> str:

@@ -1,0 +1,28 @@
+"""How templates write quantities, times, states and links: {% load console %}."""
+
+from django import template
+from django.db import models
+from django.utils.safestring import SafeString
+
+from sync.admin import formats, links
+from sync.admin.chips import attempt_chip, report_chip
+
+register = template.Library()
+register.filter("units", formats.units)
+register.filter("money", formats.money)
+register.filter("amounts", formats.amounts)
+register.filter("when", formats.when)
+register.filter("report_chip", report_chip)
+register.filter("attempt_chip", attempt_chip)
+
+
+@register.filter
+def row_link(row: models.Model | None, text: object = None) -> str | SafeString:
+    """Return a link to a row's page, under its own name unless a text is given."""
+    return links.row_link(row, text)
+
+
+@register.filter
+def stripe_request(request_id: str) -> str | SafeString:
+    """Return a link to a call in Stripe's own log."""
+    return formats.stripe_link("request", request_id)

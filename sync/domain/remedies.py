@@ -1,0 +1,98 @@
+"""What a report's status and a finding mean, and what a person can do about it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What is the case, and what to do; `remedy` is empty where nobody has to do anything."""
+
+    meaning: str
+    remedy: str = ""
+
+
+REPORTS: Mapping[str, Explained] = {
+    "pending": Explained("Planned, and not sent yet: the next run sends it to Stripe."),
+    "sending": Explained(
+        "On its way to Stripe. If the process that sent it has died, the next run sends it again under the "
+        "same identifier, which cannot bill it twice."
+    ),
+    "delivered": Explained("Stripe has it and bills it in the period that it falls into."),
+    "unknown": Explained(
+        "Nobody knows whether Stripe has it: the call was cut off, and it is too late to ask again safely.",
+        "Look for its identifier in Stripe's logs. If it has not arrived, retry it, saying how you know; if "
+        "it has, dismiss it: its usage then counts as told.",
+    ),
+    "rejected": Explained(
+        "Stripe refused it, so it is not billed.",
+        "Remove what Stripe names as the reason, then retry it: it is sent as a new revision with a new "
+        "identifier. Dismiss it if it shall not be billed.",
+    ),
+    "superseded": Explained("A newer measurement took its place before it was sent."),
+    "replaced": Explained("A new revision took its place; this one is not billed."),
+    "held": Explained(
+        "It looks wrong, so nothing was sent.",
+        "Release it if it is right: the next run sends it to Stripe. Dismiss it if the measurement was "
+        "wrong: the slice then stays at what Stripe was told.",
+    ),
+    "late": Explained(
+        "Its billing period has closed, so Stripe would put it on no invoice.",
+        "Dismiss it with a reason. If it has to be paid nevertheless, add an invoice item in Stripe.",
+    ),
+    "carried": Explained("Its usage was carried forward into an open slice."),
+    "dismissed": Explained("A person decided that it is never sent."),
+}
+"""By status of a ledger row."""
+
+TRIED_AGAIN = Explained(
+    "Nobody knows yet whether Stripe has it; it is sent again under the same identifier, which cannot bill "
+    "it twice."
+)
+"""For an unknown one that still has a next attempt."""
+
+FINDINGS: Mapping[str, str] = {
+    "subject_never_seen": (
+        "Find out under which key OpenMeter files this customer's usage, and link it. If the customer has "
+        "not used anything yet, nothing is wrong."
+    ),
+    "subject_claimed_twice": (
+        "Correct metadata.external_key of one of the two customers in Stripe, or move the subject here."
+    ),
+    "item_without_meter": "Move the subscription to a price with a billing meter in Stripe.",
+    "meter_without_slug": (
+        "Create the meter in OpenMeter, or enter the right slug on the meter's page; then sync with Stripe."
+    ),
+    "meter_unsupported": "Start a new definition of the meter, and move its prices to it.",
+    "meter_refused": "Reactivate the meter in Stripe: the next sync resumes it.",
+    "billed_twice": "Keep one of the items in Stripe and remove the others.",
+    "legacy_price": "Move the subscriptions to a price with a billing meter in Stripe.",
+    "brake": "Look at the held reports: release those that are right, dismiss those that are not.",
+    "late": (
+        "Dismiss the late reports with a reason. What has to be paid nevertheless needs an invoice item in "
+        "Stripe."
+    ),
+    "rejected": "Remove what Stripe names as the reason, then retry the refused reports.",
+    "unknown_outcome": "Look in Stripe whether the report arrived; then retry or dismiss it.",
+}
+"""What to do, by kind of finding."""
+
+COMES_BACK = frozenset(
+    {
+        "subject_never_seen",
+        "subject_claimed_twice",
+        "item_without_meter",
+        "meter_without_slug",
+        "meter_unsupported",
+        "billed_twice",
+        "legacy_price",
+    }
+)
+"""Kinds that every sync looks for: resolved by hand, they are found again while their cause persists."""
+
+
+def explain_report(status: str, *, is_tried_again: bool) -> Explained:
+    """Return what a report's status means and what to do."""
+    if status == "unknown" and is_tried_again:
+        return TRIED_AGAIN
+    return REPORTS[status]

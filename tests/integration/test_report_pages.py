@@ -1,0 +1,224 @@
+"""What staff see of the ledger, and how they decide on reports that wait for them."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+import time_machine
+from django.contrib.admin.models import LogEntry
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from sync.models import DeliveryAttempt, UsageReport
+from sync.queries.report_moves import amounts_of_reports
+from tests.factories import (
+    HOUR,
+    NOW,
+    DeliveryAttemptFactory,
+    MeterFactory,
+    PriceFactory,
+    UsageReportFactory,
+    subscribe,
+)
+from tests.staff import log_in, said, url_of
+
+pytestmark = pytest.mark.django_db
+Status = UsageReport.Status
+
+
+@pytest.fixture(autouse=True)
+def today(settings):
+    """It is two hours after everything."""
+    settings.SECURE_SSL_REDIRECT = False
+    with time_machine.travel(NOW + 2 * HOUR, tick=False):
+        yield
+
+
+@pytest.fixture
+def staff(client):
+    """Return the browser of somebody who may do everything."""
+    return log_in(client)
+
+
+def waiting(status, **fields):
+    """Return a report of a subscribed customer that waits for a person."""
+    return UsageReportFactory(enrolment=subscribe(), status=status, **fields)
+
+
+def decide(staff, verb, *reports, **data):
+    """Submit a dialog for chosen rows."""
+    ids = ",".join(str(report.pk) for report in reports)
+    return staff.post(url_of(UsageReport, verb), {"ids": ids, "why": "Looked at it.", **data})
+
+
+class TestReportList:
+    def test_narrows_down_to_what_waits_for_a_person(self, staff):
+        held, again = waiting("held"), waiting("unknown", next_attempt_at=NOW)
+        page = staff.get(url_of(UsageReport, "changelist"), {"waits": "person"})
+        assert list(page.context["cl"].result_list) == [held]
+        page = staff.get(url_of(UsageReport, "changelist"), {"status__exact": "unknown"})
+        assert list(page.context["cl"].result_list) == [again]
+
+    def test_narrows_down_to_days(self, staff):
+        waiting("held")
+        later = waiting("held", slice_start=NOW + timedelta(days=1))
+        asked = {"slice_end_from": "2026-03-11", "slice_end_to": "2026-03-11"}
+        assert list(staff.get(url_of(UsageReport, "changelist"), asked).context["cl"].result_list) == [later]
+        asked["slice_end_from"] = "no date"
+        assert staff.get(url_of(UsageReport, "changelist"), asked).status_code == 200
+
+    @pytest.mark.parametrize("field", ["pk", "identifier", "stripe_request_id", "name", "customer"])
+    def test_finds_a_report(self, staff, field):
+        waiting("held")
+        wanted = waiting("delivered", stripe_request_id="req_1")
+        customer = wanted.enrolment.customer
+        terms = {"name": customer.name.lower(), "customer": customer.stripe_id}
+        term = terms.get(field) or getattr(wanted, field)
+        page = staff.get(url_of(UsageReport, "changelist"), {"q": term})
+        assert list(page.context["cl"].result_list) == [wanted]
+
+    def test_finds_a_report_by_a_call_that_went_wrong(self, staff):
+        attempt = DeliveryAttemptFactory(stripe_request_id="req_2")
+        page = staff.get(url_of(UsageReport, "changelist"), {"q": "req_2"})
+        assert list(page.context["cl"].result_list) == [attempt.report]
+
+    def test_takes_as_many_queries_for_many_attempts_as_for_few_and_never_counts(self, staff):
+        DeliveryAttemptFactory.create_batch(2)
+        with CaptureQueriesContext(connection) as few:
+            staff.get(url_of(UsageReport, "changelist"))
+        DeliveryAttemptFactory.create_batch(20)
+        with CaptureQueriesContext(connection) as many:
+            staff.get(url_of(UsageReport, "changelist"))
+        assert len(many) == len(few)
+        counting = [query["sql"] for query in many if "COUNT(" in query["sql"]]
+        assert not [sql for sql in counting if "sync_usagereport" in sql]
+
+
+class TestReportPage:
+    def test_says_what_the_status_means_and_what_to_do(self, staff):
+        report = waiting("rejected", error="Stripe refuses: No such customer")
+        page = staff.get(url_of(UsageReport, "change", report.pk)).content.decode()
+        assert "Stripe refused it, so it is not billed." in page
+        assert "Remove what Stripe names as the reason" in page
+        assert "No such customer" in page
+
+    def test_shows_calls_with_stripes_log_and_the_other_revisions(self, staff):
+        report = waiting("rejected")
+        DeliveryAttemptFactory(report=report, outcome="Rejected", stripe_request_id="req_9")
+        other = UsageReportFactory(
+            enrolment=report.enrolment, slice_start=report.slice_start, revision=2, status="delivered"
+        )
+        page = staff.get(url_of(UsageReport, "change", report.pk)).content.decode()
+        assert "https://dashboard.stripe.com/test/workbench/logs?object=req_9" in page
+        assert url_of(UsageReport, "change", other.pk) in page
+
+    def test_an_attempt_names_the_call(self, staff):
+        attempt = DeliveryAttemptFactory(stripe_request_id="req_9")
+        page = staff.get(url_of(DeliveryAttempt, "change", attempt.pk)).content.decode()
+        assert "workbench/logs?object=req_9" in page
+        assert "not now" in page
+        found = staff.get(url_of(DeliveryAttempt, "changelist"), {"outcome": "Rejected"})
+        assert not found.context["cl"].result_list
+
+
+class TestAmountsOfReports:
+    def test_an_hours_newest_value_is_compared_with_the_one_before(self):
+        price = PriceFactory(meter=MeterFactory(event_time_window="hour"), unit_amount_decimal=Decimal(1))
+        enrolment = subscribe(price=price)
+        UsageReportFactory(enrolment=enrolment, units=Decimal(100), status="delivered")
+        held = UsageReportFactory(enrolment=enrolment, units=Decimal(150), revision=2, status="held")
+        [[money]] = amounts_of_reports([held])
+        assert money.minor == 50
+
+
+class TestDecisions:
+    def test_released_reports_wait_for_the_next_run_and_the_log_says_who_and_why(self, staff):
+        report = waiting("held")
+        answer = decide(staff, "release", report)
+        report.refresh_from_db()
+        assert report.status == Status.PENDING
+        assert "Released by grace" in report.decision
+        assert said(answer)[0] == "Released 1 report."
+        entry = LogEntry.objects.get()
+        assert (entry.user.username, entry.object_id) == ("grace", str(report.pk))
+        assert entry.change_message == "Released 1 report. Looked at it."
+
+    def test_what_was_decided_meanwhile_is_said_and_the_others_are_done(self, staff):
+        report, gone = waiting("held"), waiting("pending")
+        answer = decide(staff, "release", report, gone)
+        report.refresh_from_db()
+        assert report.status == Status.PENDING
+        sentence = f"Report {gone.pk} is pending: only held reports are released."
+        assert said(answer)[:2] == ["Released 1 report.", sentence]
+
+    def test_a_report_whose_period_closed_is_not_released(self, staff):
+        report = waiting("held", closes_at=NOW + HOUR)
+        answer = decide(staff, "release", report)
+        report.refresh_from_db()
+        assert report.status == Status.HELD
+        assert "Stripe would put it on no invoice" in answer.content.decode()
+
+    def test_a_refused_report_is_planned_anew(self, staff):
+        report = waiting("rejected")
+        decide(staff, "retry", report)
+        report.refresh_from_db()
+        new = UsageReport.objects.get(revision=2)
+        assert (report.status, new.status, new.value) == (Status.REPLACED, Status.PENDING, report.value)
+        assert set(LogEntry.objects.values_list("object_id", flat=True)) == {str(report.pk), str(new.pk)}
+
+    def test_what_may_have_arrived_is_retried_only_by_somebody_who_looked(self, staff):
+        report = waiting("unknown")
+        assert decide(staff, "retry", report).status_code == 200
+        assert UsageReport.objects.count() == 1
+        assert decide(staff, "retry", report, looked="on").status_code == 302
+        assert UsageReport.objects.count() == 2
+
+    def test_what_is_tried_again_by_itself_is_not_decided(self, staff):
+        report = waiting("unknown", next_attempt_at=NOW)
+        page = staff.get(url_of(UsageReport, "dismiss", report.pk)).content.decode()
+        assert "is tried again by itself" in page
+
+    @pytest.mark.parametrize(
+        ("status", "written_off"), [("held", False), ("late", True), ("rejected", True), ("unknown", True)]
+    )
+    def test_dismissed_reports_are_never_sent(self, staff, status, written_off):
+        report = waiting(status)
+        answer = decide(staff, "dismiss", report)
+        report.refresh_from_db()
+        assert (report.status, report.written_off) == (Status.DISMISSED, written_off)
+        assert said(answer) == ["Dismissed 1 report."]
+
+    def test_shows_the_money_and_wants_much_of_it_typed(self, staff, settings):
+        settings.CONFIRM_AMOUNT = 10
+        report = UsageReportFactory(
+            enrolment=subscribe(price=PriceFactory(unit_amount_decimal=Decimal(100))),
+            units=Decimal(12),
+            status="held",
+        )
+        page = staff.get(url_of(UsageReport, "release", report.pk)).content.decode()
+        assert "12.00 USD" in page
+        assert decide(staff, "release", report).status_code == 200
+        assert decide(staff, "release", report, typed_usd="12.00").status_code == 302
+
+    @pytest.mark.parametrize("verb", ["release", "retry", "dismiss"])
+    def test_needs_its_permission_and_a_post_with_a_reason(self, client, verb):
+        log_in(client, "eve", "sync.view_usagereport")
+        report = waiting("rejected" if verb == "retry" else "held")
+        assert decide(client, verb, report).status_code == 403
+        log_in(client, "grace")
+        client.get(url_of(UsageReport, verb, report.pk), {"why": "x"})
+        decide(client, verb, report, why=" ")
+        before = report.status
+        report.refresh_from_db()
+        assert report.status == before
+
+    def test_shows_as_many_queries_for_many_reports_as_for_few(self, staff):
+        reports = [waiting("held") for _ in range(2)]
+        asked = [self.queries(staff, reports), self.queries(staff, [*reports, waiting("held")])]
+        assert asked[0] == asked[1]
+
+    def queries(self, staff, reports):
+        ids = ",".join(str(report.pk) for report in reports)
+        with CaptureQueriesContext(connection) as queries:
+            assert staff.get(url_of(UsageReport, "dismiss"), {"ids": ids}).status_code == 200
+        return len(queries)
