@@ -1,0 +1,89 @@
+"""Every address that the console answers at, found by walking what is registered."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from sync.admin.console_admin import ConsoleAdmin
+from sync.admin.dialogs.dialog import Dialog, Place
+
+BUILT_IN = {"changelist", "add", "change", "delete", "history"}
+"""What Django's admin adds for every model."""
+DJANGOS_OWN = {
+    "index",
+    "login",
+    "logout",
+    "password_change",
+    "password_change_done",
+    "jsi18n",
+    "autocomplete",
+    "view_on_site",
+    "app_list",
+    "search",
+    "auth_user_password_change",
+}
+"""Pages of Django's and unfold's site that belong to no model of ours."""
+
+
+class Opened(NamedTuple):
+    """A dialog at one of its places."""
+
+    name: str
+    """model/dialog, as the table of rights has it."""
+    address: str
+
+
+def label(model: Any) -> str:
+    """Return a model's name as the table of rights has it."""
+    return str(model._meta.label_lower)
+
+
+def page(model: Any, kind: str, *args: Any) -> str:
+    """Return the address of one of Django's pages for a model."""
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{kind}", args=args)
+
+
+def registered_dialogs() -> dict[str, type[Dialog]]:
+    """Return every dialog by model/dialog."""
+    return {
+        f"{label(model)}/{dialog.name}": dialog
+        for model, shown in admin.site._registry.items()
+        if isinstance(shown, ConsoleAdmin)
+        for dialog in shown.dialogs
+    }
+
+
+def opened_dialogs() -> Iterator[Opened]:
+    """Yield every dialog's address at every place: for all, for chosen rows, and for each row there is."""
+    for model, shown in admin.site._registry.items():
+        if not isinstance(shown, ConsoleAdmin):
+            continue
+        ids = list(model._default_manager.order_by("pk").values_list("pk", flat=True)[:10])
+        for dialog in shown.dialogs:
+            name = f"{label(model)}/{dialog.name}"
+            if Place.LIST in dialog.places:
+                yield Opened(name, page(model, dialog.name))
+            if Place.SELECTION in dialog.places:
+                yield Opened(name, f"{page(model, dialog.name)}?ids={','.join(map(str, ids))}")
+            if Place.OBJECT in dialog.places:
+                yield from (Opened(name, page(model, dialog.name, pk)) for pk in ids)
+
+
+def address_names() -> set[str]:
+    """Return the name of every address that is neither one of Django's pages nor a dialog."""
+    known = DJANGOS_OWN | {
+        f"{model._meta.app_label}_{model._meta.model_name}_{kind}"
+        for model, shown in admin.site._registry.items()
+        for kind in BUILT_IN | {dialog.name for dialog in getattr(shown, "dialogs", ())}
+    }
+    return {name for name in _names(get_resolver().url_patterns) if name not in known}
+
+
+def _names(patterns: list[Any]) -> Iterator[str]:
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            yield from _names(pattern.url_patterns)
+        elif isinstance(pattern, URLPattern) and pattern.name:
+            yield pattern.name
