@@ -30,8 +30,8 @@ MOST_DAYS = 120
 def mark_days(touched: Iterable[tuple[int, datetime]], *, now: datetime) -> None:
     """The days of these slices, by (meter, slice start), are added up again once they have changed.
 
-    Call it in the transaction that changes them. What only goes on from waiting to sent needs no mark: a day in
-    which something waits is added up again anyway.
+    Call it in the transaction that changes them. What only goes on from waiting to sent needs no mark: a day
+    in which something waits is added up again anyway.
     """
     days = sorted({(meter, start.astimezone(UTC).date()) for meter, start in touched})
     UsageDay.objects.bulk_create(
