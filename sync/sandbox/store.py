@@ -71,6 +71,15 @@ class Store:
                 self._file.execute("DELETE FROM objects WHERE kind = ? AND id = ?", (kind, id))
         self._kinds.get(kind, {}).pop(id, None)
 
+    def delete_many(self, kind: str, ids: list[str]) -> None:
+        """None of the ids is held any more."""
+        if self._file is not None and ids:
+            with self._file:
+                rows = [(kind, id_) for id_ in ids]
+                self._file.executemany("DELETE FROM objects WHERE kind = ? AND id = ?", rows)
+        for id_ in ids:
+            self._kinds.get(kind, {}).pop(id_, None)
+
     def clear(self) -> None:
         """Nothing is held any more."""
         if self._file is not None:

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from sync.sandbox.exchange import Answer, Exchange, Routes
 from sync.sandbox.stripe import (
     customers,
+    events,
     items,
     meter_events,
     meters,
@@ -40,6 +41,7 @@ OPERATIONS: Sequence[Operation] = [
     *customers.OPERATIONS,
     *subscriptions.OPERATIONS,
     *items.OPERATIONS,
+    *events.OPERATIONS,
     *other_routes.OPERATIONS,
 ]
 ROUTES = Routes((operation.method, operation.path) for operation in OPERATIONS)

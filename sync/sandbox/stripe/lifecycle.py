@@ -18,19 +18,31 @@ def current(objects: Objects, subscription: Body, *, at: int) -> Body:
     if at < subscription.get(DUE, 0):
         return subscription
     items = objects.items_of(subscription["id"])
-    return settle(objects, subscription, items, at=at)
+    return settle(objects, subscription, items, at=at, by_time=True)
 
 
-def settle(objects: Objects, subscription: Body, items: list[Body], *, at: int) -> Body:
-    """The subscription and its items are stored as they are at this instant."""
+def settle(
+    objects: Objects, subscription: Body, items: list[Body], *, at: int, by_time: bool = False
+) -> Body:
+    """The subscription and its items are stored as they are at this instant.
+
+    Where nobody changed anything (`by_time`), they became so when time did it, not when somebody looked.
+    """
     subscription = _with_status(subscription, at=at)
     ended_at = subscription["ended_at"]
     # A canceled subscription keeps the period in which it ended.
     horizon = at if ended_at is None else min(at, max(ended_at - 1, subscription["start_date"]))
     items = [_rolled(objects, subscription, item, at=horizon) for item in items]
     subscription = subscription | {DUE: _due_at(subscription, items)}
-    objects.save_all([*items, subscription])
+    objects.save_all([*items, subscription], at=_latest(subscription, items, at=at) if by_time else None)
     return subscription
+
+
+def _latest(subscription: Body, items: list[Body], *, at: int) -> int:
+    """Return when time changed the subscription last."""
+    instants = [item["current_period_start"] for item in items]
+    instants += [subscription["ended_at"], subscription["trial_end"]]
+    return max((int(one) for one in instants if one is not None and one <= at), default=at)
 
 
 def cancel(objects: Objects, subscription: Body, *, at: int, details: Body | None = None) -> Body:

@@ -1,7 +1,8 @@
 """Stripe's objects as the look-alike keeps them: stored bodies by type, and their ids."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from sync.sandbox.store import Store
 from sync.sandbox.stripe.errors import no_such
@@ -18,6 +19,48 @@ PREFIXES = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """A body before and after it was written; `before` is None for a new one."""
+
+    before: Body | None
+    after: Body
+
+    @property
+    def id(self) -> str:
+        """Whose change it is."""
+        return str(self.after["id"])
+
+    @property
+    def type_name(self) -> str:
+        """Of what type it is."""
+        return str(self.after["object"])
+
+    @property
+    def subscription(self) -> str | None:
+        """The subscription that an item is on."""
+        return self.after.get("subscription") if self.type_name == "subscription_item" else None
+
+    @property
+    def is_one(self) -> bool:
+        """Whether anything that the API shows is different."""
+        return self.before is None or bool(self.previous) or bool(self.after.get("deleted"))
+
+    @property
+    def previous(self) -> Body:
+        """The old values of what is different; a leading underscore marks what nobody sees."""
+        before = self.before or {}
+        names = [name for name in {**before, **self.after} if not name.startswith("_")]
+        return {name: before.get(name) for name in names if before.get(name) != self.after.get(name)}
+
+
+class Watcher(Protocol):
+    """Told of every change."""
+
+    def record(self, changes: Sequence[Change], *, at: int | None) -> None:
+        """The changes are known; they happened at `at`, or now."""
+
+
 class Objects:
     """The stored bodies of every object type.
 
@@ -27,6 +70,7 @@ class Objects:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.watcher: Watcher | None = None
         self._items: dict[str, dict[str, None]] = {}
         self._active_meters: dict[str, str] = {}
         for meter in store.all(_kind("billing.meter")):
@@ -39,15 +83,18 @@ class Objects:
         self.save_all([body])
         return body
 
-    def save_all(self, bodies: Iterable[Body]) -> None:
-        """All bodies are held; those of one type in one transaction."""
+    def save_all(self, bodies: Iterable[Body], *, at: int | None = None) -> None:
+        """All bodies are held; those of one type in one transaction. `at` is when they became so, or now."""
         by_type: dict[str, list[tuple[str, Body]]] = {}
+        changes: list[Change] = []
         for body in bodies:
+            changes.append(Change(self.find(body["object"], body["id"]), body))
             by_type.setdefault(body["object"], []).append((body["id"], body))
         for type_name, rows in by_type.items():
             self._store.put_many(_kind(type_name), rows)
             for _, body in rows:
                 self._index(body)
+        self._tell([change for change in changes if change.is_one], at=at)
 
     def find(self, type_name: str, id_: str) -> Body | None:
         """The stored body, or None."""
@@ -85,6 +132,11 @@ class Objects:
             self._items.get(body["subscription"], {}).pop(body["id"], None)
         if body["object"] == "billing.meter":
             self._forget_meter(body["id"])
+        self._tell([Change(body, body | {"deleted": True})], at=None)
+
+    def _tell(self, changes: Sequence[Change], *, at: int | None) -> None:
+        if changes and self.watcher:
+            self.watcher.record(changes, at=at)
 
     def _index(self, body: Body) -> None:
         if body["object"] == "subscription_item":

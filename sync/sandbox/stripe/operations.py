@@ -12,6 +12,7 @@ from sync.sandbox.stripe.errors import rate_limited
 from sync.sandbox.stripe.ledger import EventLedger
 from sync.sandbox.stripe.objects import Body, Objects
 from sync.sandbox.stripe.shapes import Shape
+from sync.sandbox.stripe.snapshots import SnapshotLog
 from sync.sandbox.world import World
 
 API_VERSION = "2026-10-28.endive"
@@ -48,6 +49,10 @@ class Account:
     def _load(self) -> None:
         self._generation = self.world.store.generation
         self._objects = Objects(self.world.store)
+        self._snapshots = SnapshotLog(
+            self.world.store, self._objects, now=lambda: int(self.now().timestamp())
+        )
+        self._objects.watcher = self._snapshots
         self._ledger = EventLedger(self.world.store)
 
     def _fresh(self) -> None:
@@ -60,6 +65,12 @@ class Account:
         """The stored objects."""
         self._fresh()
         return self._objects
+
+    @property
+    def snapshots(self) -> SnapshotLog:
+        """What happened to the objects."""
+        self._fresh()
+        return self._snapshots
 
     @property
     def ledger(self) -> EventLedger:

@@ -1,10 +1,10 @@
-"""The account, and the lists that are always empty because the look-alike makes no invoices or events."""
+"""The account, and the lists that are always empty because the look-alike makes no invoices."""
 
 from sync.sandbox.stripe.errors import no_such
 from sync.sandbox.stripe.objects import Body
 from sync.sandbox.stripe.operations import Call, Operation
 from sync.sandbox.stripe.paging import page
-from sync.sandbox.stripe.shapes import Choice, Flag, ListOf, Range, Text, listing, shape
+from sync.sandbox.stripe.shapes import Choice, Range, Text, listing, shape
 
 INVOICE_STATUSES = ("draft", "open", "paid", "uncollectible", "void")
 
@@ -31,17 +31,11 @@ def empty_list(call: Call) -> Body:
     return page([], call.params, url=call.url)
 
 
-def no_event(call: Call) -> Body:
-    """Always the 404."""
-    raise no_such(call.path("id"), "event")
-
-
 def no_invoice(call: Call) -> Body:
     """Always the 404."""
     raise no_such(call.path("invoice"), "invoice", param="invoice")
 
 
-EVENT_LIST = listing(created=Range(), delivery_success=Flag(), type=Text(), types=ListOf(Text()))
 INVOICE_LIST = listing(
     collection_method=Choice(("charge_automatically", "send_invoice")),
     created=Range(),
@@ -53,8 +47,6 @@ INVOICE_LIST = listing(
 
 OPERATIONS = [
     Operation("GET", "/v1/account", account, shape()),
-    Operation("GET", "/v1/events", empty_list, EVENT_LIST),
-    Operation("GET", "/v1/events/{id}", no_event, shape()),
     Operation("GET", "/v1/invoices", empty_list, INVOICE_LIST),
     Operation("GET", "/v1/invoices/{invoice}", no_invoice, shape()),
 ]
