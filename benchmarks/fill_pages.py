@@ -63,6 +63,10 @@ def fill(*, customers: int, now: datetime) -> None:
 
 
 def _catalog(now: datetime) -> tuple[list[m.Meter], list[m.Price]]:
+    terms_of: tuple[dict[str, Any], ...] = (
+        {"billing_scheme": "tiered", "tiers_mode": "graduated", "tiers": TIERS},
+        {"billing_scheme": "per_unit", "unit_amount_decimal": Decimal("0.05")},
+    )
     meters = [
         m.Meter.objects.create(
             stripe_id=f"mtr_{name}",
@@ -88,14 +92,7 @@ def _catalog(now: datetime) -> tuple[list[m.Meter], list[m.Price]]:
             fetched_at=now,
             **terms,
         )
-        for meter, terms in zip(
-            meters,
-            (
-                {"billing_scheme": "tiered", "tiers_mode": "graduated", "tiers": TIERS},
-                {"billing_scheme": "per_unit", "unit_amount_decimal": Decimal("0.05")},
-            ),
-            strict=True,
-        )
+        for meter, terms in zip(meters, terms_of, strict=True)
     ]
     return meters, prices
 

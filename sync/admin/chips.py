@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from sync.models import UsageReport
+from sync.models import ReportRun, UsageReport
 
 Status = UsageReport.Status
 
@@ -38,6 +38,29 @@ ATTEMPTS: Mapping[str, tuple[str, str, str]] = {
 }
 """Word, tone and icon of what calls to Stripe come to, by the name of the error."""
 
+RUNS: Mapping[str, tuple[str, str, str]] = {
+    ReportRun.Status.QUEUED: ("queued", WAITS, "hourglass_empty"),
+    ReportRun.Status.RUNNING: ("running", WAITS, "sync"),
+    ReportRun.Status.SUCCEEDED: ("succeeded", GOOD, "check_circle"),
+    ReportRun.Status.PARTIAL: ("partial", BAD, "rule"),
+    ReportRun.Status.FAILED: ("failed", BAD, "error"),
+    ReportRun.Status.CANCELLED: ("cancelled", QUIET, "cancel"),
+    ReportRun.Status.INTERRUPTED: ("interrupted", BAD, "power_off"),
+}
+"""Word, tone and icon of every status of a run."""
+
+SUBSCRIPTIONS: Mapping[str, tuple[str, str, str]] = {
+    "active": ("active", GOOD, "check_circle"),
+    "trialing": ("in trial", WAITS, "hourglass_top"),
+    "past_due": ("past due", BAD, "credit_card_off"),
+    "unpaid": ("unpaid", BAD, "money_off"),
+    "paused": ("paused", QUIET, "pause_circle"),
+    "canceled": ("ended", QUIET, "cancel"),
+    "incomplete": ("incomplete", WAITS, "pending"),
+    "incomplete_expired": ("never paid", QUIET, "block"),
+}
+"""Word, tone and icon of every status that Stripe gives a subscription."""
+
 
 def chip(word: str, *, tone: str, icon: str) -> SafeString:
     """Return a state as a chip."""
@@ -59,6 +82,18 @@ def report_chip(status: str) -> SafeString:
 def attempt_chip(outcome: str) -> SafeString:
     """Return what a call to Stripe came to as a chip."""
     word, tone, icon = ATTEMPTS.get(outcome, (outcome, BAD, "error"))
+    return chip(word, tone=tone, icon=icon)
+
+
+def run_chip(status: str) -> SafeString:
+    """Return a run's status as a chip."""
+    word, tone, icon = RUNS[status]
+    return chip(word, tone=tone, icon=icon)
+
+
+def subscription_chip(status: str) -> SafeString:
+    """Return a subscription's status as a chip; one that nobody knew of here goes by Stripe's word."""
+    word, tone, icon = SUBSCRIPTIONS.get(status, (status.replace("_", " "), QUIET, "help"))
     return chip(word, tone=tone, icon=icon)
 
 

@@ -5,7 +5,7 @@ from django.db import models
 from django.utils.safestring import SafeString
 
 from sync.admin import formats, links
-from sync.admin.chips import attempt_chip, report_chip
+from sync.admin.chips import attempt_chip, report_chip, run_chip, subscription_chip
 
 register = template.Library()
 register.filter("units", formats.units)
@@ -14,6 +14,8 @@ register.filter("amounts", formats.amounts)
 register.filter("when", formats.when)
 register.filter("report_chip", report_chip)
 register.filter("attempt_chip", attempt_chip)
+register.filter("run_chip", run_chip)
+register.filter("subscription_chip", subscription_chip)
 
 
 @register.filter
