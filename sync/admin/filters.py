@@ -45,18 +45,19 @@ class WaitsFilter(DropdownFilter):  # type: ignore[misc] # unfold ships no types
 
 
 class OpenFilter(DropdownFilter):  # type: ignore[misc] # unfold ships no types
-    """Rows that are open, or over, by one column that says when they ended."""
+    """Rows that are open, unless others are asked for; `ended` is when a row was over."""
 
     title = "state"
     parameter_name = "state"
     ended = "resolved_at"
-    words = ("Open", "Resolved")
+    all_option = ["", "Open"]
+    over = "Resolved"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:  # noqa: ARG002 - Django's signature
-        """Offer both."""
-        return [("open", self.words[0]), ("over", self.words[1])]
+        """Offer what is not shown by itself."""
+        return [("over", self.over), ("all", "All")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002 - Django's signature
         """Narrow the rows down."""
         is_open = Q(**{f"{self.ended}__isnull": True})
-        return queryset.filter({"open": is_open, "over": ~is_open}.get(self.value() or "", Q()))
+        return queryset.filter({"over": ~is_open, "all": Q()}.get(self.value() or "", is_open))

@@ -38,5 +38,5 @@ def report_usage_sentence(request: HttpRequest) -> str | SafeString:
         return "The next run sends it."
     return format_html(
         'The next run sends it. To send it now: <a class="inward" href="{}">Report usage…</a>',
-        reverse("admin:sync_reportrun_changelist"),
+        reverse("admin:sync_reportrun_report"),
     )
