@@ -46,18 +46,19 @@ class Office:
         return browser
 
     @contextmanager
-    def _now(self) -> Iterator[None]:
+    def now(self) -> Iterator[None]:
+        """It is the world's time in here."""
         with time_machine.travel(self.world.now, tick=False):
             yield
 
     def get(self, browser: Client, url: str, **query: Any) -> HttpResponse:
         """Open a page."""
-        with self._now():
+        with self.now():
             return browser.get(url, query)
 
     def post(self, browser: Client, url: str, **data: Any) -> HttpResponse:
         """Submit a form; what waits for the commit happens."""
-        with self._now(), self._commit(execute=True):
+        with self.now(), self._commit(execute=True):
             return browser.post(url, data)
 
     def work(self) -> list[Any]:
@@ -65,7 +66,7 @@ class Office:
         results = []
         for queued in OrmQ.objects.order_by("pk"):
             task = queued.task
-            with self._now():
+            with self.now():
                 results.append(import_string(task["func"])(*task["args"]))
             queued.delete()
         return results

@@ -9,6 +9,9 @@ from django.db import transaction
 from django.http import HttpRequest
 
 from sync.admin.console_admin import ConsoleAdmin
+from sync.admin.dialogs.pause_reporting import PauseReporting, ResumeReporting
+from sync.admin.dialogs.set_up_stripe import SetUpStripe
+from sync.admin.dialogs.sync_stripe import SyncStripe
 from sync.models import Meter, UsageReport
 from sync.operations.measure_anew import measure_anew
 
@@ -47,6 +50,7 @@ class MeterAdmin(ConsoleAdmin):
     """Stripe's side is mirrored; OpenMeter's side and the units are the console's own."""
 
     form = MeterForm
+    dialogs = (SyncStripe, SetUpStripe, PauseReporting, ResumeReporting)
     list_display = [
         "event_name",
         "display_name",

@@ -3,7 +3,9 @@
 from django.contrib import admin
 
 from sync.admin.console_admin import ReadOnlyAdmin
+from sync.admin.dialogs.cancel_run import CancelRun
 from sync.admin.dialogs.report_usage import ReportEverything
+from sync.admin.dialogs.sync_stripe import SyncStripe
 from sync.models import ReportRun
 
 
@@ -11,7 +13,7 @@ from sync.models import ReportRun
 class ReportRunAdmin(ReadOnlyAdmin):
     """Who asked for what, and what came of it."""
 
-    dialogs = (ReportEverything,)
+    dialogs = (ReportEverything, SyncStripe, CancelRun)
 
     list_display = [
         "id",

@@ -4,6 +4,7 @@ from django.contrib import admin
 
 from sync.admin.console_admin import ReadOnlyAdmin
 from sync.admin.dialogs.report_usage import ReportUsage
+from sync.admin.dialogs.sync_stripe import SyncStripe
 from sync.models import Subscription
 
 
@@ -11,7 +12,7 @@ from sync.models import Subscription
 class SubscriptionAdmin(ReadOnlyAdmin):
     """Who is subscribed, since when and until when."""
 
-    dialogs = (ReportUsage,)
+    dialogs = (SyncStripe, ReportUsage)
 
     list_display = ["stripe_id", "customer", "status", "start_date", "trial_end", "ended_at", "fetched_at"]
     list_select_related = ["customer"]

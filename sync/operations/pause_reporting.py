@@ -6,7 +6,9 @@ from django.db import IntegrityError, transaction
 
 from sync.models import Customer, Meter, Pause
 from sync.ports import InvalidInput
+from sync.queries.pausable import Pausable, pausable
 from sync.queries.pauses import open_pauses
+from sync.queries.planning import Scope
 
 
 def pause_reporting(
@@ -23,7 +25,7 @@ def pause_reporting(
     pause = Pause(
         meter=meter,
         customer=customer,
-        scope=_scope(meter, customer),
+        scope=Pausable(meter=meter, customer=customer).name,
         reason=why.strip(),
         paused_by=who,
         paused_at=now,
@@ -59,6 +61,38 @@ def resume_reporting(*, pause_id: int, why: str, who: str, now: datetime) -> Pau
     return pause
 
 
+def pause_scope(*, scope: Scope, why: str, who: str, now: datetime) -> list[Pause]:
+    """Everything of the scope stands still; return the new pauses, all or none.
+
+    Chosen subscriptions stand still with their customers, and a meter's name with every meter that bears it.
+    What is paused already stays so. Raises `InvalidInput` for what the console does not know, and where
+    nothing is left to pause.
+    """
+    targets = pausable(scope)
+    paused = {pause.scope: pause for pause in open_pauses()}
+    new = [target for target in targets if target.name not in paused]
+    if not new:
+        raise InvalidInput(paused[targets[0].name].sentence)
+    with transaction.atomic():
+        return [
+            pause_reporting(meter=one.meter, customer=one.customer, why=why, who=who, now=now) for one in new
+        ]
+
+
+def resume_scope(*, scope: Scope, why: str, who: str, now: datetime) -> list[Pause]:
+    """What a person paused of exactly this scope goes on; return the pauses that are over, all or none.
+
+    Raises `InvalidInput` for what the console does not know, and where nothing of it is paused.
+    """
+    names = [target.name for target in pausable(scope)]
+    standing = list(open_pauses().filter(scope__in=names))
+    if not standing:
+        msg = "This is not paused; manage.py pause_reporting --list shows what is."
+        raise InvalidInput(msg)
+    with transaction.atomic():
+        return [resume_reporting(pause_id=pause.pk, why=why, who=who, now=now) for pause in standing]
+
+
 def pause_for_stripe(meter: Meter, *, reason: str, now: datetime) -> bool:
     """The meter stands still until Stripe takes its events again; return whether it did not before."""
     _, is_new = Pause.objects.get_or_create(
@@ -73,9 +107,3 @@ def pause_for_stripe(meter: Meter, *, reason: str, now: datetime) -> bool:
         },
     )
     return is_new
-
-
-def _scope(meter: Meter | None, customer: Customer | None) -> str:
-    if meter:
-        return f"meter:{meter.stripe_id}"
-    return f"customer:{customer.stripe_id}" if customer else "everything"

@@ -54,9 +54,8 @@ class ReportRequest:
     @classmethod
     def of_run(cls, run: ReportRun) -> "ReportRequest":
         """Return what a stored run was asked to do."""
-        scope = {**run.scope, "subscriptions": tuple(run.scope.get("subscriptions", ()))}
         return cls(
-            scope=Scope(**scope),
+            scope=Scope.stored(run.scope),
             window=Span(run.window_start, run.window_end) if run.window_start and run.window_end else None,
             dry_run=run.dry_run,
             sync=run.with_sync,

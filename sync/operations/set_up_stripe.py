@@ -14,7 +14,16 @@ from sync.operations.set_up_objects import (
     check_meter,
     check_price,
 )
-from sync.ports import Account, BillingGateway, InvalidInput, SourceMeter, SyncError, UsageSource
+from sync.ports import (
+    Account,
+    BillingGateway,
+    InvalidInput,
+    NotFound,
+    SourceMeter,
+    StripeCustomer,
+    SyncError,
+    UsageSource,
+)
 
 Window = Literal["none", "hour"]
 Kind = Literal["meter", "product", "price", "customer", "subscription"]
@@ -45,6 +54,8 @@ class SetUpOptions:
     customer_email: str = ""
     external_key: str = "customer-1"
     """The subject that OpenMeter files this customer's usage under."""
+    customer_id: str = ""
+    """Subscribe this customer, who exists, to the price; then name, e-mail and external key do not count."""
     meter_only: bool = False
     confirm_live: str = ""
     """In live mode: the id of the account, typed by a person."""
@@ -82,6 +93,7 @@ def set_up_stripe(
     account = stripe.account()
     _check_live(account, options)
     pin_account(account, now=now)
+    chosen = _chosen_customer(stripe, options)
     source, note = _source(openmeter, options)
     calls = SetUpCalls(stripe)
     window = "" if options.window == "none" else options.window
@@ -90,7 +102,7 @@ def set_up_stripe(
     slug = register_meter(meter.value, source=source, now=now)
     there: list[tuple[Kind, Found[str]]] = [("meter", Found(meter.value.id, meter.created))]
     if not options.meter_only:
-        there += _billing(calls, options, meter_id=meter.value.id)
+        there += _billing(calls, options, meter_id=meter.value.id, chosen=chosen)
     objects = tuple(
         SetUpObject(kind=kind, id=it.value, created=it.created, url=_dashboard_url(account, kind, it.value))
         for kind, it in there
@@ -98,7 +110,23 @@ def set_up_stripe(
     return SetUpResult(objects=objects, openmeter_slug=slug, note="" if slug else note)
 
 
-def _billing(calls: SetUpCalls, options: SetUpOptions, *, meter_id: str) -> list[tuple[Kind, Found[str]]]:
+def _chosen_customer(stripe: BillingGateway, options: SetUpOptions) -> StripeCustomer | None:
+    """Return the customer who was named, before anything is created; `InvalidInput` if there is none."""
+    if not options.customer_id:
+        return None
+    if options.meter_only:
+        message = "--meter-only subscribes nobody; leave it or --customer out."
+        raise InvalidInput(message)
+    try:
+        return stripe.customer(options.customer_id)
+    except NotFound as error:
+        message = f"Stripe has no customer {options.customer_id}; check --customer."
+        raise InvalidInput(message) from error
+
+
+def _billing(
+    calls: SetUpCalls, options: SetUpOptions, *, meter_id: str, chosen: StripeCustomer | None
+) -> list[tuple[Kind, Found[str]]]:
     lookup_key = options.lookup_key or f"billing-console:{options.event_name}"
     known = calls.stripe.find_price(lookup_key=lookup_key)
     if known:
@@ -121,9 +149,12 @@ def _billing(calls: SetUpCalls, options: SetUpOptions, *, meter_id: str) -> list
         unit_amount_decimal=options.unit_amount,
         interval=options.interval,
     )
-    customer = calls.customer(
-        name=options.customer_name, email=options.customer_email, external_key=options.external_key
-    )
+    if chosen:
+        customer = Found(chosen, created=False)
+    else:
+        customer = calls.customer(
+            name=options.customer_name, email=options.customer_email, external_key=options.external_key
+        )
     subscription = calls.subscription(customer_id=customer.value.id, price_id=price.value.id)
     return [
         ("product", product),

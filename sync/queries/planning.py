@@ -1,10 +1,11 @@
 """What planning has to know of one meter: who is billed when, and what the ledger holds already."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet
 
@@ -28,6 +29,11 @@ class Scope:
     subscriptions: tuple[str, ...] = ()
     customer: str = ""
     meter: str = ""
+
+    @classmethod
+    def stored(cls, kept: Mapping[str, Any]) -> "Scope":
+        """Return the scope that a run keeps."""
+        return cls(**{**kept, "subscriptions": tuple(kept.get("subscriptions", ()))})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,7 +76,7 @@ def reporting_health(*, now: datetime) -> ReportingHealth:
     account = StripeAccount.objects.first()
     reports = ReportRun.objects.filter(kind=ReportRun.Kind.REPORT)
     last_full = _full_runs().filter(status__in=(Status.SUCCEEDED, Status.PARTIAL))
-    seen_at = _worker_seen_at()
+    seen_at = worker_seen_at()
     facts = {
         "checked_at": now,
         "in_use": account is not None,
@@ -106,7 +106,7 @@ def _full_runs() -> QuerySet[ReportRun]:
     )
 
 
-def _worker_seen_at() -> datetime | None:
+def worker_seen_at() -> datetime | None:
     """Return a worker's latest sign of life: one it gave itself, or the heart of a run it carries out."""
     by_itself = Worker.objects.aggregate(latest=Max("seen_at"))["latest"]
     by_run = (

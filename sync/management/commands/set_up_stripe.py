@@ -40,6 +40,13 @@ class Command(SyncCommand):
                 f"--{option}", default=getattr(DEFAULT, option.replace("-", "_")), help=meaning
             )
         parser.add_argument(
+            "--customer",
+            dest="customer_id",
+            default=DEFAULT.customer_id,
+            metavar="cus_…",
+            help="subscribe this customer, who exists, instead of an example one",
+        )
+        parser.add_argument(
             "--window", choices=["none", "hour"], default=DEFAULT.window, help="the meter's event time window"
         )
         parser.add_argument(

@@ -1,0 +1,66 @@
+"""Sync with Stripe…: a worker reads everything that the console mirrors."""
+
+from django import forms
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+
+from sync.admin.dialogs.dialog import Dialog, DialogForm, Outcome, Place, Preview
+from sync.enqueue import enqueue_run
+from sync.models import ReportRun
+
+Status = ReportRun.Status
+
+
+class SyncForm(DialogForm):
+    """Asks why, of those who want to say it: reading harms nobody."""
+
+    why = forms.CharField(label="Why", required=False, max_length=1000)
+
+
+class SyncStripe(Dialog):
+    """A person wants the mirror of Stripe to be up to date now."""
+
+    name = "sync"
+    title = "Sync with Stripe"
+    button = "Sync with Stripe…"
+    icon = "sync"
+    submit = "Sync"
+    permission = "sync.sync_stripe"
+    places = frozenset({Place.LIST})
+
+    def description(self) -> str:
+        """Say what will happen."""
+        return (
+            "A worker reads meters, prices, customers and subscriptions from Stripe, ties meters to "
+            "OpenMeter, and notes what stands in the way of billing. Nothing is changed or reported."
+        )
+
+    def preview(self) -> Preview:
+        """Say when that was done last, or that it is being done."""
+        syncs = ReportRun.objects.filter(kind=ReportRun.Kind.SYNC)
+        going_on = syncs.filter(status__in=(Status.QUEUED, Status.RUNNING)).first()
+        if going_on:
+            return Preview(nothing_to_do=_link(going_on, "is doing this already; you can watch it."))
+        last = syncs.filter(status__in=(Status.SUCCEEDED, Status.PARTIAL)).first()
+        if last is None:
+            return Preview(sentences=["Stripe was never read before."])
+        return Preview(sentences=[_link(last, f"did this last, at {last.finished_at:%Y-%m-%d %H:%M} UTC.")])
+
+    def act(self, form: forms.Form) -> Outcome:  # noqa: ARG002 - the reason goes into the log
+        """Queue it."""
+        run = enqueue_run(
+            ReportRun(
+                kind=ReportRun.Kind.SYNC,
+                trigger=ReportRun.Trigger.ADMIN,
+                requested_by=self.who,
+                queued_at=timezone.now(),
+            )
+        )
+        url = reverse("admin:sync_reportrun_change", args=(run.pk,))
+        return Outcome(message=f"Sync with Stripe is queued as run {run.pk}.", about=[run], url=url)
+
+
+def _link(run: ReportRun, text: str) -> str:
+    url = reverse("admin:sync_reportrun_change", args=(run.pk,))
+    return format_html('<a class="console-link" href="{}">Run {}</a> {}', url, run.pk, text)
