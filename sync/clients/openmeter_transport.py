@@ -36,7 +36,7 @@ class OpenMeterTransport:
         timeout: httpx.Timeout = TIMEOUT,
     ) -> None:
         """Open no connection yet."""
-        self._url = url
+        self._url, self._token = url, token
         self._retry_pause_seconds = retry_pause_seconds
         self._max_response_bytes = max_response_bytes
         headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
@@ -117,7 +117,7 @@ class OpenMeterTransport:
         return bytes(content)
 
     def _refusal(self, status: int, content: bytes, *, about: str) -> SyncError:
-        problem = _problem(content)
+        problem = self._problem(content)
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             message = f"OpenMeter at {self._url} refuses the token ({status}); check OPENMETER_TOKEN."
             return Misconfigured(message, http_status=status)
@@ -132,19 +132,25 @@ class OpenMeterTransport:
             return TemporaryFailure(message, maybe_arrived=False, http_status=status)
         return Rejected(f"OpenMeter refuses the question (HTTP {status}){reason}.", http_status=status)
 
+    def _problem(self, content: bytes) -> str | None:
+        """Return what a problem document says, "" where it gives no reason, None where it is none.
+
+        A server that repeats what it was sent does not get the token into our records.
+        """
+        try:
+            body = read_json(content)
+        except ValueError:
+            return None
+        if not isinstance(body, dict):
+            return None
+        # The spec requires title and detail; the server leaves out what is empty.
+        reason = str(body.get("detail") or body.get("title") or "")
+        if self._token:
+            reason = reason.replace(self._token, "(token)")
+        return reason[:300].rstrip(".")
+
+
 
 def read_json(content: bytes) -> Any:
     """Return the JSON with numbers as exact `Decimal`s; NaN and Infinity become text, so are no numbers."""
     return json.loads(content, parse_float=Decimal, parse_int=Decimal, parse_constant=str)
-
-
-def _problem(content: bytes) -> str | None:
-    """Return what a problem document says, "" where it gives no reason, None where it is none."""
-    try:
-        body = read_json(content)
-    except ValueError:
-        return None
-    if not isinstance(body, dict):
-        return None
-    # The spec requires title and detail; the server leaves out what is empty.
-    return str(body.get("detail") or body.get("title") or "")[:300].rstrip(".")
