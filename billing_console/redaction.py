@@ -8,6 +8,7 @@ import logging
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.utils.safestring import SafeString
 from django.views.debug import ExceptionReporter
 
 HIDDEN = "(hidden)"
@@ -41,10 +42,10 @@ class RedactingFormatter(logging.Formatter):
 class RedactingReporter(ExceptionReporter):
     """Django's page and e-mail about an exception, with its local variables, but without secrets."""
 
-    def get_traceback_html(self) -> str:
+    def get_traceback_html(self) -> SafeString:
         """Return the page."""
-        return redact(super().get_traceback_html())
+        return SafeString(redact(super().get_traceback_html()))
 
-    def get_traceback_text(self) -> str:
+    def get_traceback_text(self) -> SafeString:
         """Return the e-mail."""
-        return redact(super().get_traceback_text())
+        return SafeString(redact(super().get_traceback_text()))

@@ -50,7 +50,26 @@ SEES = {
 
 # Who may carry out which dialog.
 ACTS = {
+    "sync.customer/report": {OPERATOR, ADMIN},
+    "sync.customer/pause": {OPERATOR, ADMIN},
+    "sync.customer/resume": {OPERATOR, ADMIN},
+    "sync.customer/set_up": {ADMIN},
+    "sync.customer/sync": {OPERATOR, ADMIN},
+    "sync.finding/resolve": {OPERATOR, ADMIN},
+    "sync.meter/pause": {OPERATOR, ADMIN},
+    "sync.meter/resume": {OPERATOR, ADMIN},
+    "sync.meter/set_up": {ADMIN},
+    "sync.meter/sync": {OPERATOR, ADMIN},
+    "sync.pause/pause": {OPERATOR, ADMIN},
+    "sync.pause/resume": {OPERATOR, ADMIN},
+    "sync.reportrun/cancel": {OPERATOR, ADMIN},
+    "sync.reportrun/report": {OPERATOR, ADMIN},
+    "sync.reportrun/sync": {OPERATOR, ADMIN},
+    "sync.subscription/report": {OPERATOR, ADMIN},
+    "sync.subscription/sync": {OPERATOR, ADMIN},
+    "sync.usagereport/dismiss": {OPERATOR, ADMIN},
     "sync.usagereport/release": {OPERATOR, ADMIN},
+    "sync.usagereport/retry": {OPERATOR, ADMIN},
 }
 
 # Who may write into which of Django's own forms; everything else has none.
