@@ -12,7 +12,7 @@ from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet
 from sync.domain.accounts import Counts
 from sync.domain.periods import BilledItem, Period, item_start
 from sync.domain.slices import OLDEST_EVENT
-from sync.domain.timeline import Span
+from sync.domain.timeline import SECOND, Span, floor_to
 from sync.models import BillingPeriod, Enrolment, Meter, Subject, SubscriptionItem, UsageReport
 from sync.models.ledger import how_it_counts
 from sync.queries.pauses import unpaused
@@ -163,7 +163,11 @@ def _attach_items(found: dict[int, EnrolmentToPlan], ids: Sequence[int], meter: 
 def _billed(item: SubscriptionItem, periods: Iterable[BillingPeriod]) -> BilledItem:
     subscription = item.subscription
     ends = (subscription.ended_at, item.deleted_at, subscription.deleted_at, subscription.cancel_at)
-    unbilled = [Span(pause.start, pause.end or FOR_EVER) for pause in subscription.pauses.all()]
+    # What Stripe does not date is dated by when it was seen, and OpenMeter knows whole seconds only.
+    unbilled = [
+        Span(floor_to(pause.start, SECOND), floor_to(pause.end or FOR_EVER, SECOND))
+        for pause in subscription.pauses.all()
+    ]
     if subscription.trial_end:
         unbilled.append(Span(subscription.trial_start or subscription.start_date, subscription.trial_end))
     return BilledItem(
@@ -174,7 +178,7 @@ def _billed(item: SubscriptionItem, periods: Iterable[BillingPeriod]) -> BilledI
             subscription_created_at=subscription.created_at,
             start_date=subscription.start_date,
         ),
-        ends_at=min((end for end in ends if end), default=None),
+        ends_at=min((floor_to(end, SECOND) for end in ends if end), default=None),
         unbilled=unbilled,
     )
 

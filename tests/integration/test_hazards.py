@@ -226,6 +226,40 @@ class TestAResumptionThatIsSeenLate:
         assert world.billed(ada) == 5
 
 
+class TestInstantsInTheMiddleOfASecond:
+    """What Stripe does not date is dated by when it was seen; both sides know whole seconds only."""
+
+    def test_when_an_item_was_removed_stop_nobody_elses_usage(self, world):
+        tokens, other = world.meter(), world.meter("other")
+        ada, bob = world.subscriber(tokens), world.subscriber(tokens, "bob")
+        world.stripe("POST", "/subscription_items", subscription=ada.subscription, price=other.price)
+        world.report()
+        for subject in ("ada", "bob"):
+            world.use(subject, 7, at("2026-03-10T10:59:59"))
+        world.at(at("2026-03-10T11:00:00") + timedelta(milliseconds=300))
+        world.stripe("DELETE", f"/subscription_items/{ada.item}")
+        world.sync()
+        world.at(at("2026-03-10T12:03"))
+        assert world.report().errors == []
+        assert (world.billed(ada), world.billed(bob)) == (7, 7)
+
+    @pytest.mark.parametrize("window", ["", "hour"])
+    def test_when_a_pause_was_last_seen_lose_nothing(self, world, window):
+        ada = world.subscriber(world.meter(window=window))
+        world.report()
+        world.use("ada", 5, at("2026-03-10T10:59:59"))
+        world.use("ada", 7, at("2026-03-10T11:20"))
+        world.at(at("2026-03-10T10:20"))
+        world.control.patch_stripe(ada.subscription, status="paused")
+        world.sync()
+        world.at(at("2026-03-10T10:59:59") + timedelta(milliseconds=700))
+        world.sync()
+        world.at(at("2026-03-10T12:05"))
+        world.control.patch_stripe(ada.subscription, status="active")
+        world.report()
+        assert world.billed(ada) == 12
+
+
 class TestWhoHasNoSubject:
     def test_was_not_measured(self, world):
         tokens = world.meter()
