@@ -101,7 +101,7 @@ class ReportJob:
         failed = sum(self.counters[name] for name in ("waiting", "unknown", "rejected"))
         if not self.remarks.errors and not failed:
             return ReportRun.Status.SUCCEEDED
-        did_something = self.counters["delivered"] or not self.remarks.errors
+        did_something = self.lines or not self.remarks.errors
         return ReportRun.Status.PARTIAL if did_something else ReportRun.Status.FAILED
 
     # --- the steps -----------------------------------------------------------------------------------------

@@ -111,6 +111,8 @@ class TestReportUsage:
             (["--to", "2026-03-10T11:00Z"], "lies in the future"),
             (["--from", "2026-03-11T11:00Z"], "lies in the future"),
             (["--from", ""], "is no ISO 8601 time"),
+            (["--from", "0001-01-01T00:00+14:00"], "is no ISO 8601 time"),
+            (["--to", "9999-12-31T23:00-14:00"], "is no ISO 8601 time"),
             (["--from", "2026-02-04T09:00Z"], "more than 34 days ago"),
             (["--subscription", "sub_nobody"], "There is no subscription sub_nobody"),
             (["--customer", "cus_nobody"], "There is no customer cus_nobody"),
@@ -182,6 +184,8 @@ class TestOpenMeterTrouble:
         world.at(NOW)
         world.sync()
         world.openmeter_http.delete("/api/v1/meters/tokens")
+        _, shown, _ = shell("report_usage", "--no-sync", "--dry-run", "--format", "json")
+        assert json.loads(shown)["status"] == "partial"
         code, _, err = shell("report_usage", "--no-sync")
         assert code == 1
         assert "tokens" in err

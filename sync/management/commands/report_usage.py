@@ -138,10 +138,10 @@ def _window(start: str | None, end: str | None, *, now: datetime) -> Span | None
 def _instant(option: str, text: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
-    except ValueError as error:
+        return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
         message = f"{option} {text or '(empty)'} is no ISO 8601 time; write it like 2026-11-22T14:00:00Z."
         raise InvalidInput(message) from error
-    return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 class _Stop:
