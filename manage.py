@@ -21,6 +21,10 @@ def main() -> None:
     except ImproperlyConfigured as error:
         sys.stderr.write(f"A setting is wrong: {str(error).splitlines()[0]}\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        # While Django is still being loaded; later the command itself says how to go on.
+        sys.stderr.write("Interrupted. Nothing is lost: run the command again.\n")
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ from collections.abc import Callable, Collection
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from random import random
 
+from sync.domain.retries import retry_delay
 from sync.models import ReportRun, UsageReport
 from sync.operations.claim_enrolments import (
     LEASE,
@@ -255,7 +257,9 @@ class _Delivery:
         assert one.settlement.retry_in is not None  # noqa: S101 - narrows the type for mypy
         lane.tries += 1
         if lane.tries < TRIES_PER_RUN:
-            lane.ready_at = time.monotonic() + one.settlement.retry_in.total_seconds()
+            # The row's own back-off counts earlier runs, too, and would hold this one up for minutes.
+            wait_for = min(one.settlement.retry_in, retry_delay(attempts=lane.tries, jitter=random()))  # noqa: S311
+            lane.ready_at = time.monotonic() + wait_for.total_seconds()
             return
         self.result.outcomes[one.settlement.outcome] += 1
         self.result.trouble = one.report.error

@@ -410,6 +410,16 @@ class TestStripeIsDown:
         world.report(sync=False)
         assert {world.billed(who) for who in people} == {1}
 
+    @pytest.mark.timeout(20)
+    def test_a_report_that_failed_often_in_earlier_runs_holds_up_no_later_one(self, world, ada):
+        world.sync()
+        world.control.fault(EVENTS, times=2, status=503)
+        world.report(sync=False)
+        UsageReport.objects.update(attempts=12)
+        world.control.fault(EVENTS, status=503)
+        world.report(sync=False)
+        assert world.statuses() == ["delivered"]
+
     def test_wrong_permissions_stop_the_run_with_a_sentence(self, world, ada):
         refusal = {
             "error": {
