@@ -1,5 +1,7 @@
 """The ledger: what was measured, what is meant to be billed, and what Stripe was told."""
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models import F, Q
 
@@ -40,6 +42,12 @@ class Enrolment(models.Model):
     def __str__(self) -> str:
         """Name customer and meter."""
         return f"{self.customer_id} on {self.meter_id}"
+
+    def set_back(self, mark: datetime) -> None:
+        """Count nothing as measured from the mark on; plans made before are refused. Saves nothing."""
+        self.anew += 1
+        if self.planned_through:
+            self.planned_through = min(self.planned_through, mark)
 
 
 class UsageReport(models.Model):

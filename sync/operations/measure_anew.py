@@ -5,7 +5,7 @@ would say that usage was measured which nobody looked for. A stored slice is nev
 a mark back too far costs a longer look, and nothing else.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from django.db import transaction
@@ -13,7 +13,7 @@ from django.db.models import F, Q, QuerySet
 
 from sync.domain.periods import item_start
 from sync.domain.timeline import HOUR, floor_to
-from sync.models import Enrolment, Meter, SubscriptionItem
+from sync.models import Enrolment, Meter, SubscriptionItem, UsageReport
 
 BATCH = 500
 
@@ -45,11 +45,26 @@ def measure_from(starts: Mapping[int, datetime]) -> None:
         for enrolment in _locked(chosen):
             mark = marks.get((enrolment.customer_id, enrolment.meter_id))
             if mark:
-                enrolment.anew += 1
-                if enrolment.planned_through:
-                    enrolment.planned_through = min(enrolment.planned_through, mark)
+                enrolment.set_back(mark)
                 changed.append(enrolment)
         Enrolment.objects.bulk_update(changed, ["planned_through", "anew"], batch_size=500)
+
+
+def measure_slices_anew(reports: Iterable[UsageReport]) -> None:
+    """The slices of these reports are measured again: while they were blocked, what came in was not planned.
+
+    To be called before the reports themselves are locked, as planners lock enrolments first, too.
+    """
+    marks: dict[int, datetime] = {}
+    for report in reports:
+        start = floor_to(report.slice_start, HOUR)
+        marks[report.enrolment_id] = min(start, marks.get(report.enrolment_id, start))
+    if not marks:
+        return
+    with transaction.atomic():
+        for enrolment in _locked(Q(pk__in=marks)):
+            enrolment.set_back(marks[enrolment.pk])
+            enrolment.save(update_fields=["planned_through", "anew"])
 
 
 def _forget_marks(chosen: Q) -> None:

@@ -9,6 +9,7 @@ from sync.domain.identifiers import report_identifier
 from sync.domain.quantities import MAX_DIGITS, as_text, billed_units, digit_count
 from sync.domain.slices import is_late
 from sync.models import Finding, ReportRun, UsageReport
+from sync.operations.measure_anew import measure_slices_anew
 from sync.operations.record_findings import report_fingerprint
 from sync.operations.sum_up_days import mark_days, sum_up_days_after_commit
 from sync.ports import InvalidInput
@@ -29,6 +30,7 @@ def release_report(
     finds nothing to decide.
     """
     with transaction.atomic():
+        measure_slices_anew(UsageReport.objects.filter(pk=report_id))
         report = _decidable(report_id)
         if report.status == Status.UNKNOWN and not why.strip():
             msg = (
@@ -77,6 +79,8 @@ def dismiss_report(*, report_id: int, why: str, who: str, now: datetime) -> Usag
         msg = "A report is dismissed for a reason: add --why."
         raise InvalidInput(msg)
     with transaction.atomic():
+        # Usage that came in while it waited is not written off with it.
+        measure_slices_anew(UsageReport.objects.filter(pk=report_id).exclude(status=Status.HELD))
         report = _decidable(report_id)
         report.written_off = report.status != Status.HELD
         report.status, report.next_attempt_at = Status.DISMISSED, None

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from sync.domain.retries import retry_delay
 from sync.models import DeliveryAttempt, Finding, Meter, ReportRun, UsageReport
+from sync.operations.measure_anew import measure_slices_anew
 from sync.operations.pause_reporting import pause_for_stripe
 from sync.operations.record_findings import FoundIssue, about_report, record_findings
 from sync.operations.reserve_calls import postpone_calls
@@ -25,6 +26,8 @@ Status = UsageReport.Status
 
 AFTER_429 = timedelta(seconds=1)
 """How long all workers hold back once Stripe says that calls come too fast."""
+SHORT_DOUBT = timedelta(minutes=1)
+"""The tries of one run take less; a slice that was in doubt for longer is measured again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +126,7 @@ def settle_reports(
     Safe to call late: a row that is no longer `sending` under this owner's lease stays as it is.
     """
     with transaction.atomic():
+        measure_slices_anew([report for report, answer in answers if _was_in_doubt(report, answer, now)])
         mine = set(
             UsageReport.objects.select_for_update(of=("self",))
             .filter(
@@ -146,6 +150,13 @@ def settle_reports(
         if any(getattr(one.answer, "http_status", None) == 429 for one in kept):
             postpone_calls(AFTER_429)
     return settled
+
+
+def _was_in_doubt(report: UsageReport, answer: Answer, now: datetime) -> bool:
+    """Whether a slice is settled only now that was blocked so long that usage may have come in meanwhile."""
+    settled = isinstance(answer, str | DuplicateIdentifier)
+    first = report.first_sent_at or now
+    return settled and report.maybe_arrived and now - first > SHORT_DOUBT
 
 
 def _write(kept: Sequence[Settled], now: datetime) -> None:

@@ -317,6 +317,38 @@ class TestUsageThatArrivesWhileASliceWaitsForAPerson:
         world.report()
         assert world.billed(ada) == 15
 
+    @pytest.mark.parametrize("window", ["", "hour"])
+    def test_is_not_forgotten_when_an_unknown_outcome_is_settled_late(self, world, window, monkeypatch):
+        monkeypatch.setattr("sync.operations.deliver_reports.TRIES_PER_RUN", 1)
+        ada = world.subscriber(world.meter(window=window))
+        world.report()
+        world.use("ada", 7, at("2026-03-10T10:30"))
+        world.at(at("2026-03-10T11:03"))
+        world.control.fault(EVENTS, cut="before", times=100)
+        world.report()
+        world.use("ada", 5, at("2026-03-10T10:40"))
+        world.later(hours=2)
+        world.report()
+        assert world.statuses() == ["unknown"]
+        world.control.clear_faults()
+        world.later(hours=2)
+        world.report()
+        assert world.billed(ada) == 12
+
+    def test_is_not_written_off_with_what_waited(self, world):
+        ada = world.subscriber(world.meter())
+        world.use("ada", 3, at("2026-03-10T09:30"))
+        world.control.fault(EVENTS, status=400, body=NO_SUCH_CUSTOMER)
+        world.at(TEN)
+        world.report()
+        world.use("ada", 10, at("2026-03-10T09:31"))
+        world.later(hours=5)
+        world.report()
+        rejected = UsageReport.objects.get(status="rejected")
+        dismiss_report(report_id=rejected.pk, why="goodwill", who="eve", now=world.now)
+        world.report()
+        assert world.billed(ada) == 10
+
     def test_a_written_off_hour_stays_written_off(self, world):
         tokens = world.meter(window="hour")
         ada = world.subscriber(tokens)
