@@ -70,9 +70,21 @@ def _try_to_store(batch: Sequence[EnrolmentPlan], meter: Meter, *, run: ReportRu
             mark_days({(meter.pk, report.piece.span.start) for report in reports}, now=now)
             _move_closings(batch)
             _move_planned_through(batch)
-    except (IntegrityError, OperationalError, StalePlanError):
+    except IntegrityError as error:
+        if len(batch) == 1 and "check constraint" in str(error).lower():
+            # No other planner did that: it would be refused in every run, and nobody would know.
+            batch[0].problem = _contradiction(batch[0], meter)
+        return False
+    except (OperationalError, StalePlanError):
         return False
     return True
+
+
+def _contradiction(one: EnrolmentPlan, meter: Meter) -> str:
+    return (
+        f"The ledger refuses what was planned for {one.enrolment.customer_id} on {meter.slug} as "
+        "contradicting itself; nothing of it is reported. Tell those who look after the console."
+    )
 
 
 def _lock_unchanged(batch: Sequence[EnrolmentPlan]) -> None:

@@ -1,6 +1,7 @@
 """Planning, delivering and deciding, where time, order or somebody else interferes."""
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -133,6 +134,14 @@ class TestStorePlan:
         stored = store_plan(stale, run=new_run(world), now=world.now)
         assert (stored.refused, stored.reports) == (1, 1)
         assert UsageReport.objects.count() == 2
+
+    def test_says_what_the_database_will_never_take(self, world, ada):
+        world.sync()
+        plan = compute_plan(world)
+        report = next(plan.reports)
+        report.piece = replace(report.piece, event_at=report.piece.span.end)
+        assert store_plan(plan, run=new_run(world), now=world.now).refused == 1
+        assert "contradicting itself" in plan.problems[0]
 
 
 @pytest.mark.usefixtures("impatient")
