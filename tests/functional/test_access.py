@@ -50,8 +50,8 @@ SEES = {
 
 # Who may carry out which dialog.
 ACTS = {
-    "sync.customer/report": {OPERATOR, ADMIN},
     "sync.customer/pause": {OPERATOR, ADMIN},
+    "sync.customer/report": {OPERATOR, ADMIN},
     "sync.customer/resume": {OPERATOR, ADMIN},
     "sync.customer/set_up": {ADMIN},
     "sync.customer/sync": {OPERATOR, ADMIN},
