@@ -150,7 +150,6 @@ class OpenMeterTransport:
         return reason[:300].rstrip(".")
 
 
-
 def read_json(content: bytes) -> Any:
     """Return the JSON with numbers as exact `Decimal`s; NaN and Infinity become text, so are no numbers."""
     return json.loads(content, parse_float=Decimal, parse_int=Decimal, parse_constant=str)

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from sync.domain.quantities import exact_sum
 from sync.operations.report_usage import ReportResult
+from sync.ports import SyncError
 from sync.queries.report_lines import ReportLine
 
 
@@ -41,6 +42,20 @@ def as_json(result: ReportResult) -> dict[str, Any]:
             }
             for line in result.lines
         ],
+    }
+
+
+def failure_as_json(error: SyncError) -> dict[str, Any]:
+    """Return an object of the same shape for a run that could not be begun, or failed as a whole."""
+    return {
+        "run": None,
+        "status": "failed",
+        "dry_run": False,
+        "counters": {},
+        "errors": [str(error)],
+        "notes": [],
+        "undecided": {},
+        "lines": [],
     }
 
 

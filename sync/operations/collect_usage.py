@@ -71,11 +71,13 @@ def collect_usage(
     filters: Mapping[str, Sequence[str]],
     wanted: Sequence[Wanted],
     recent_from: datetime,
+    on_answer: Callable[[], None] = lambda: None,
 ) -> Collected:
     """Return what every wanted slice came to, by OpenMeter's word now.
 
     Whole hours of all enrolments are one query from `recent_from` on, and one for what lies before;
-    edges that lie inside an hour are one query per such hour, to the second one per edge.
+    edges that lie inside an hour are one query per such hour, to the second one per edge. `on_answer` is
+    called after every few answers.
     Raises `SyncError` if OpenMeter does not answer; then nothing is returned at all.
     """
     collected = Collected()
@@ -104,6 +106,7 @@ def collect_usage(
             for query, rows in zip(batch, pool.map(ask, batch), strict=True):
                 collected.rows += len(rows)
                 _place_rows(collected, query, rows, filters)
+            on_answer()
     return collected
 
 

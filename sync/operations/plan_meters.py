@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from django.db.models import QuerySet
 
@@ -51,7 +52,8 @@ def plan_meters(
             # If nobody is billed on it any more, it is history, not trouble.
             remarks.errors += [meter.obstacle] if meter.pk in billed else []
         elif meter.pk not in standing:
-            plan = _try_to_plan(meter, request, source, rules, request.as_of or clock(), remarks)
+            now, alive = request.as_of or clock(), partial(progress, number, len(meters))
+            plan = _try_to_plan(meter, request, source, rules, now, remarks, alive)
             if plan:
                 yield plan
     progress(len(meters), len(meters))
@@ -74,12 +76,15 @@ def _try_to_plan(
     rules: ReportRules,
     now: datetime,
     remarks: Remarks,
+    alive: Callable[[], None],
 ) -> MeterPlan | None:
     since = request.window.start if request.window else now - rules.tail
     planning = PlanningRules(tail=rules.tail, brake_percent=rules.brake_percent, limit=request.window)
     try:
         enrolments = enrolments_to_plan(meter, scope=request.scope, since=floor_to(since, HOUR), now=now)
-        return plan_meter(meter=meter, enrolments=enrolments, source=source, rules=planning, now=now)
+        return plan_meter(
+            meter=meter, enrolments=enrolments, source=source, rules=planning, now=now, on_answer=alive
+        )
     except SyncError as error:
         remarks.errors.append(str(error))
     except Exception as error:

@@ -1,6 +1,6 @@
 """Compare what was measured with the ledger, and say what should be reported. Writes nothing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -68,11 +68,13 @@ def plan_meter(
     source: UsageSource,
     rules: PlanningRules,
     now: datetime,
+    on_answer: Callable[[], None] = lambda: None,
 ) -> MeterPlan:
     """Return what should be stored for a meter; nothing is written.
 
     The ledger rows in `enrolments` were read before OpenMeter is asked here, and a new revision is the
-    newest of them + 1: a planner with older data is refused by the ledger's unique key. An answer that
+    newest of them + 1: a planner with older data is refused by the ledger's unique key. `on_answer` is
+    called after every few answers of OpenMeter: a long backlog takes many. An answer that
     nobody should believe (the brake, or nothing at all) counts as no measurement: what was never
     measured before stays so, and is measured again by the next run.
     """
@@ -85,6 +87,7 @@ def plan_meter(
         filters=meter.filters,
         wanted=[Wanted(enrolment_id=o.id, subjects=o.subjects, slices=s) for o, s in due],
         recent_from=reread_from,
+        on_answer=on_answer,
     )
     plan = MeterPlan(meter=meter)
     for one, slices in due:

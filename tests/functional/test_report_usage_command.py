@@ -64,6 +64,21 @@ class TestReportUsage:
         assert result["counters"]["delivered"] == 1
         assert result["lines"][0]["total_usage"] == "10.000000"
 
+    def test_prints_an_object_also_where_nothing_could_be_begun(self, shell, ada, settings):
+        settings.STRIPE_KEY = "sk_live_abcd1234"
+        code, out, err = shell("report_usage", "--format", "json")
+        assert code == 2
+        assert json.loads(out) == {
+            "run": None,
+            "status": "failed",
+            "dry_run": False,
+            "counters": {},
+            "errors": [err],
+            "notes": [],
+            "undecided": {},
+            "lines": [],
+        }
+
     def test_counts_a_customer_once_where_two_prices_share_the_meter(self, shell, world, ada):
         tokens = world.stripe("GET", "/prices")["data"][0]["recurring"]["meter"]
         other = world.stripe(

@@ -8,9 +8,12 @@ import pytest
 from sync.clients.openmeter_transport import OpenMeterTransport
 from sync.domain.timeline import Span
 from sync.models import Enrolment, Finding, Meter, ReportRun, UsageReport
+from sync.operations.plan_meters import Remarks, plan_meters
 from sync.operations.plan_reports import plan_meter
+from sync.operations.report_request import ReportRequest
 from sync.operations.resolve_report import dismiss_report, release_report
 from sync.operations.store_plan import store_plan
+from sync.wiring import connect
 from tests.functional.test_report_usage import at
 from tests.integration.test_ledger import EVENTS, compute_plan, new_run
 
@@ -428,3 +431,21 @@ class TestAnswersThatAreTooLarge:
         )
         world.report()
         assert {world.billed(who) for who in people} == {20}
+
+
+class TestLongBacklogs:
+    def test_show_a_sign_of_life_between_the_answers_of_one_meter(self, world):
+        world.subscriber(world.meter())
+        world.sync()
+        world.later(hours=3)
+        signs = []
+        plans = plan_meters(
+            request=ReportRequest(),
+            source=connect(config=world.config).openmeter,
+            rules=world.rules(),
+            clock=lambda: world.now,
+            remarks=Remarks(),
+            progress=lambda done, total: signs.append((done, total)),
+        )
+        assert len(list(plans)) == 1
+        assert signs == [(0, 1), (0, 1), (1, 1)], "before, after an answer, and at the end"

@@ -15,11 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sync.domain.slices import OLDEST_EVENT
 from sync.domain.timeline import HOUR, Span, floor_to
 from sync.management.base import EXIT_FAILED, EXIT_INTERRUPTED, SyncCommand, login
-from sync.management.report_output import as_json, decision_hint, line_text, summary_table
+from sync.management.report_output import as_json, decision_hint, failure_as_json, line_text, summary_table
 from sync.models import ReportRun
 from sync.operations.report_request import ReportRequest
 from sync.operations.report_usage import ReportResult, report_usage
-from sync.ports import InvalidInput
+from sync.ports import InvalidInput, SyncError
 from sync.queries.planning import Scope
 from sync.wiring import connect
 
@@ -68,6 +68,17 @@ class Command(SyncCommand):
 
     def run(self, **options: Any) -> None:
         """Report, print, and exit with 1 if anything failed."""
+        if options["format"] == "text":
+            self._report(options)
+            return
+        try:
+            self._report(options)
+        except SyncError as error:
+            # Whoever reads the output as JSON gets an object, whatever happened.
+            self.stdout.write(json.dumps(failure_as_json(error)))
+            raise
+
+    def _report(self, options: dict[str, Any]) -> None:
         request = self._request(options)
         connections = connect()
         with _stop_on_signal() as stop, _progress_bar(options["format"]) as progress:
