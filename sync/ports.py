@@ -9,20 +9,17 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, Protocol
 
+from sync.domain.changes import StripeEvent
+
 WindowSize = Literal["MINUTE", "HOUR"]
 
 
 class SyncError(Exception):
     """Something expected went wrong; `str()` is one clear sentence for an operator, without any key."""
 
-    http_status: int | None = None
-    code: str = ""
-    request_id: str = ""
-
     def __init__(
         self, message: str, *, http_status: int | None = None, code: str = "", request_id: str = ""
     ) -> None:
-        """Keep what operators and logs need to know."""
         super().__init__(message)
         self.http_status = http_status
         self.code = code
@@ -243,6 +240,9 @@ class BillingGateway(MeterEventSender, Protocol):
 
     def subscriptions(self) -> Iterator[list[StripeSubscription]]:
         """Yield subscriptions of every status with all their items, a page at a time."""
+
+    def events(self, *, since: datetime) -> Iterator[list[StripeEvent]]:
+        """Yield what happened to mirrored objects from `since` on, newest first; Stripe keeps 30 days."""
 
     def meter(self, stripe_id: str) -> StripeMeter:
         """Return one meter; `NotFound` if it is gone."""

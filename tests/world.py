@@ -10,7 +10,8 @@ import httpx
 
 from sync.conf import Config
 from sync.models import UsageReport
-from sync.operations.mirror_stripe import MirrorSummary, mirror_stripe
+from sync.operations.conclude_mirror import MirrorSummary
+from sync.operations.mirror_stripe import mirror_stripe
 from sync.operations.report_request import ReportRequest, ReportRules
 from sync.operations.report_usage import ReportResult, report_usage
 from sync.sandbox.server import SandboxServer

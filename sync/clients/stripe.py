@@ -1,6 +1,7 @@
 """Stripe through its SDK: one gateway serves all threads."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -8,8 +9,15 @@ import stripe
 
 from sync.clients.stripe_calls import Body, StripeCalls
 from sync.clients.stripe_errors import Peer
-from sync.clients.stripe_parsing import parse_customer, parse_meter, parse_price, parse_subscription
+from sync.clients.stripe_parsing import (
+    parse_customer,
+    parse_event,
+    parse_meter,
+    parse_price,
+    parse_subscription,
+)
 from sync.clients.stripe_session import stripe_session
+from sync.domain.changes import StripeEvent
 from sync.domain.statuses import ENDED
 from sync.ports import (
     Account,
@@ -22,6 +30,15 @@ from sync.ports import (
 
 API_VERSION = "2026-10-28.endive"
 """What this module was written against; every request says so, whatever the account's default is."""
+TOLD_OF = (
+    *(f"customer.{verb}" for verb in ("created", "updated", "deleted")),
+    *(f"customer.subscription.{verb}" for verb in ("created", "updated", "deleted", "paused", "resumed")),
+    "customer.subscription.pending_update_applied",
+    *(f"price.{verb}" for verb in ("created", "updated", "deleted")),
+    *(f"product.{verb}" for verb in ("updated", "deleted")),
+    *(f"billing.meter.{verb}" for verb in ("created", "updated", "deactivated", "reactivated")),
+)
+"""Types of events about what is mirrored; Stripe takes 20 at most."""
 CONNECT_SECONDS, READ_SECONDS = 3.05, 10.0
 
 
@@ -92,6 +109,11 @@ class StripeGateway:
     def subscriptions(self) -> Iterator[list[StripeSubscription]]:
         """Yield subscriptions of every status; Stripe leaves those on a test clock out of this list."""
         return self._subscription_pages({"status": "all"})
+
+    def events(self, *, since: datetime) -> Iterator[list[StripeEvent]]:
+        """Yield what happened to mirrored objects from `since` on, newest first."""
+        asked = {"created": {"gte": int(since.timestamp())}, "types": list(TOLD_OF)}
+        return self._calls.pages(self._api.events.list, parse_event, asked)
 
     def meter(self, stripe_id: str) -> StripeMeter:
         """Return one meter."""

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from sync.domain.changes import StripeEvent
 from sync.ports import StripeCustomer, StripeItem, StripeMeter, StripePrice, StripeSubscription
 
 Body = Mapping[str, Any]
@@ -53,6 +54,18 @@ def parse_customer(body: Body) -> StripeCustomer:
         name=_text(body, "name"),
         email=_text(body, "email"),
         external_key=_text(_part(body, "metadata"), "external_key").strip(),
+    )
+
+
+def parse_event(body: Body) -> StripeEvent:
+    """Return an event; of the object it is about only which one it is: what it shows may be outdated."""
+    changed = _part(_part(body, "data"), "object")
+    return StripeEvent(
+        id=body["id"],
+        type=_text(body, "type"),
+        created_at=_instant(body["created"]) or datetime.fromtimestamp(0, UTC),
+        object_id=_text(changed, "id"),
+        object_kind=_text(changed, "object"),
     )
 
 

@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from django.db.models import Q
+
 from sync.models import StripeAccount
 from sync.ports import Account, Misconfigured
 
@@ -26,6 +28,13 @@ def pin_account(account: Account, *, now: datetime) -> datetime:
         )
         raise Misconfigured(message)
     return pinned.pinned_at
+
+
+def mark_events_read(*, through: datetime) -> None:
+    """Everything that changed in Stripe before `through` was read; the mark never goes back."""
+    StripeAccount.objects.filter(
+        Q(events_read_through=None) | Q(events_read_through__lt=through), singleton=True
+    ).update(events_read_through=through)
 
 
 def _named(account_id: str, *, livemode: bool) -> str:

@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 
 from sync.models import ReportRun
 from sync.operations.begin_run import begin_checked_run
+from sync.operations.conclude_mirror import MirrorSummary
 from sync.operations.keep_run import Heartbeat, end_run, interrupt_lapsed_runs
-from sync.operations.mirror_stripe import MirrorSummary, mirror_stripe
+from sync.operations.mirror_stripe import mirror_stripe
+from sync.operations.read_changes import read_changes
 from sync.ports import BillingGateway, SyncError, UsageSource
 from sync.queries.pauses import open_pauses
 
@@ -17,14 +19,18 @@ STEP = "Reading Stripe"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncResult:
-    """A sync's run and what it saw; no summary where it was cancelled."""
+    """A sync's run and what it saw; no summary where it was stopped."""
 
     run: ReportRun
     summary: MirrorSummary | None
 
 
-class _Cancelled(Exception):
-    """Somebody asked the run to stop while it read Stripe."""
+class _Stopped(Exception):
+    """The run has to end while it reads Stripe."""
+
+    def __init__(self, status: ReportRun.Status) -> None:
+        super().__init__()
+        self.status = status
 
 
 def sync_stripe(
@@ -35,11 +41,13 @@ def sync_stripe(
     invoice_grace: timedelta,
     clock: Callable[[], datetime],
     progress: Callable[[str], None] = lambda _what: None,
+    time_is_up: Callable[[], bool] = lambda: False,
 ) -> SyncResult:
     """The mirror is up to date, and the run says what was seen; safe to repeat.
 
-    The run has failed where Stripe could not be read, which raises the `SyncError`; it is partial where
-    only OpenMeter did not answer. Raises `RunIsTaken` as `begin_run` does.
+    A run of the kind `changes` reads only what changed since the last one. The run has failed where Stripe
+    could not be read, which raises the `SyncError`; it is partial where only OpenMeter did not answer, or
+    where its time was up. Raises `RunIsTaken` as `begin_run` does.
     """
     interrupt_lapsed_runs(now=clock())
     begin_checked_run(run, stripe, now=clock())
@@ -47,17 +55,20 @@ def sync_stripe(
 
     def watch(what: str) -> None:
         progress(what)
-        heart.progress(f"{STEP}: {what.partition(':')[0]}", _count(what), 0)
+        heart.progress(step_of(what), count_in(what), 0)
         if heart.cancelled():
-            raise _Cancelled
+            raise _Stopped(Status.CANCELLED)
+        if time_is_up():
+            raise _Stopped(Status.PARTIAL)
 
+    mirror = read_changes if run.kind == ReportRun.Kind.CHANGES else mirror_stripe
     try:
-        summary = mirror_stripe(
+        summary = mirror(
             stripe=stripe, openmeter=openmeter, clock=clock, invoice_grace=invoice_grace, progress=watch
         )
-    except _Cancelled:
-        note = "What was read until then is kept; the next sync completes it."
-        end_run(run, status=Status.CANCELLED, notes=[note], now=clock())
+    except _Stopped as stopped:
+        note = "It was stopped; what was read until then is kept, and the next sync completes it."
+        end_run(run, status=stopped.status, notes=[note], now=clock())
         return SyncResult(run=run, summary=None)
     except SyncError as error:
         end_run(run, status=Status.FAILED, error=str(error), now=clock())
@@ -71,15 +82,28 @@ def sync_stripe(
         status=Status.PARTIAL if summary.openmeter_problem else Status.SUCCEEDED,
         counters=_counters(summary),
         error=summary.openmeter_problem,
-        notes=[pause.sentence for pause in open_pauses()],
+        notes=_notes(run, summary),
         now=clock(),
     )
     return SyncResult(run=run, summary=summary)
 
 
-def _count(what: str) -> int:
+def step_of(what: str) -> str:
+    """Return the name of the step that a mirror's progress ("customers: 200") belongs to."""
+    return f"{STEP}: {what.partition(':')[0]}"
+
+
+def count_in(what: str) -> int:
+    """Return how far a mirror's progress says it is."""
     number = what.rpartition(":")[2].strip()
     return int(number) if number.isdecimal() else 0
+
+
+def _notes(run: ReportRun, summary: MirrorSummary) -> list[str]:
+    remark = [summary.remark] if summary.remark else []
+    if run.kind == ReportRun.Kind.CHANGES:
+        return remark
+    return [*remark, *(pause.sentence for pause in open_pauses())]
 
 
 def _counters(summary: MirrorSummary) -> dict[str, int]:

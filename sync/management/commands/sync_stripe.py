@@ -8,7 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from sync.management.base import EXIT_FAILED, EXIT_INTERRUPTED, SyncCommand, login
 from sync.models import Finding, ReportRun
-from sync.operations.mirror_stripe import MirrorSummary
+from sync.operations.conclude_mirror import MirrorSummary
 from sync.operations.sync_stripe import sync_stripe
 from sync.wiring import connect
 
