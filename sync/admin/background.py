@@ -6,12 +6,13 @@ Sending a task again past the ledger is never needed: the next run does what is 
 from typing import Any
 
 from django.contrib import admin
+from django_q import admin as original  # registers its own pages, whoever imports this first
 from django_q.models import Failure, OrmQ, Schedule, Success
 
 from sync.admin.console_admin import ReadOnlyAdmin
 
-for model in (Schedule, Success, Failure, OrmQ):
-    if admin.site.is_registered(model):
+for model in (original.Schedule, original.Success, original.Failure, OrmQ):
+    if admin.site.is_registered(model):  # the queue is where it lives in the database only
         admin.site.unregister(model)
 
 
