@@ -1,0 +1,17 @@
+// A run's page: says aloud what changed, and leaves for the login page where the session is over.
+"use strict";
+
+document.addEventListener("htmx:afterSwap", () => {
+  const shown = document.getElementById("run-progress");
+  const spoken = document.getElementById("run-announcement");
+  if (shown && spoken && spoken.textContent !== shown.dataset.announce) spoken.textContent = shown.dataset.announce;
+});
+
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const asked = event.detail.pathInfo && event.detail.pathInfo.requestPath;
+  const answered = event.detail.xhr.responseURL;
+  if (event.target.id === "run-progress" && asked && answered && !answered.endsWith(asked)) {
+    event.detail.shouldSwap = false;
+    window.location.reload();
+  }
+});
