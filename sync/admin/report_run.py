@@ -14,7 +14,6 @@ from unfold.contrib.filters.admin import (
     BooleanRadioFilter,
     ChoicesDropdownFilter,
     FieldTextFilter,
-    RangeDateTimeFilter,
 )
 
 from sync.admin.chips import report_chip, run_chip
@@ -22,6 +21,7 @@ from sync.admin.console_admin import ReadOnlyAdmin
 from sync.admin.dialogs.cancel_run import CancelRun
 from sync.admin.dialogs.report_usage import ReportEverything
 from sync.admin.dialogs.sync_stripe import SyncStripe
+from sync.admin.filters import DaysFilter
 from sync.admin.formats import NOTHING
 from sync.admin.run_words import KINDS, TRIGGERS, duration, outcome_words, scope_words
 from sync.models import ReportRun
@@ -43,7 +43,7 @@ class ReportRunAdmin(ReadOnlyAdmin):
         ("kind", ChoicesDropdownFilter),
         ("trigger", ChoicesDropdownFilter),
         ("requested_by", FieldTextFilter),
-        ("queued_at", RangeDateTimeFilter),
+        ("queued_at", DaysFilter),
         ("dry_run", BooleanRadioFilter),
     ]
     search_fields = ["requested_by", "error", "notes"]
