@@ -27,8 +27,8 @@ def _stylesheet(name: str) -> Callable[[HttpRequest], str]:
     return lambda _request: static(f"sync/{name}.css")
 
 
-def _script(_request: HttpRequest) -> str:
-    return static("sync/console.js")
+def _script(name: str) -> Callable[[HttpRequest], str]:
+    return lambda _request: static(f"sync/{name}.js")
 
 
 UNFOLD: dict[str, Any] = {
@@ -42,7 +42,7 @@ UNFOLD: dict[str, Any] = {
     "ENVIRONMENT_TITLE_PREFIX": "sync.admin.environment.title_prefix",
     "DASHBOARD_CALLBACK": "sync.admin.overview.overview",
     "STYLES": [_stylesheet("console"), _stylesheet("chips"), _stylesheet("mappings"), _stylesheet("runs")],
-    "SCRIPTS": [_script],
+    "SCRIPTS": [_script("console"), _script("icons")],
     "COMMAND": {
         "search_models": ["sync.customer", "sync.subscription", "sync.meter"],
         "show_history": False,

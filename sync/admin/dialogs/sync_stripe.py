@@ -28,6 +28,7 @@ class SyncStripe(Dialog):
     submit = "Sync"
     permission = "sync.sync_stripe"
     places = frozenset({Place.LIST})
+    form_class = SyncForm
 
     def description(self) -> str:
         """Say what will happen."""

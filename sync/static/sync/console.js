@@ -19,8 +19,3 @@ function showLocalTimes(root) {
 
 document.addEventListener("DOMContentLoaded", () => showLocalTimes(document));
 document.addEventListener("htmx:afterSwap", (event) => showLocalTimes(event.target.parentNode || document));
-
-// Django names the icons in its two-list boxes, but gives them no role, so nobody would hear the name.
-window.addEventListener("load", () => setTimeout(() => {
-  for (const icon of document.querySelectorAll(".help-tooltip[aria-label]")) icon.setAttribute("role", "img");
-}));
