@@ -12,7 +12,8 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from sync.domain.periods import item_start
-from sync.domain.timeline import HOUR, floor_to
+from sync.domain.slices import OLDEST_EVENT
+from sync.domain.timeline import DAY, HOUR, floor_to
 from sync.models import Enrolment, Meter, SubscriptionItem, UsageReport
 
 BATCH = 500
@@ -28,6 +29,22 @@ def measure_customers_anew(customer_ids: Collection[int]) -> None:
     """Everything of these customers is measured again: past usage turned out to be theirs."""
     if customer_ids:
         _forget_marks(Q(customer__in=customer_ids))
+
+
+def measure_customer_from(customer_id: int, start: datetime | None, *, now: datetime) -> None:
+    """Everything of this customer from `start` on (None: that Stripe still takes) is measured again.
+
+    Slices that are stored, too: usage under a further key adds to what was measured under the first.
+    """
+    oldest = floor_to(now - OLDEST_EVENT, DAY)
+    mark = max(start, oldest) if start else oldest
+    with transaction.atomic():
+        for enrolment in _locked(Q(customer=customer_id)):
+            # Without a mark only what was never stored is measured.
+            is_stored = enrolment.planned_through is None and enrolment.reports.exists()
+            enrolment.planned_through = oldest if is_stored else enrolment.planned_through
+            enrolment.set_back(mark)
+            enrolment.save(update_fields=["planned_through", "anew"])
 
 
 def measure_from(starts: Mapping[int, datetime]) -> None:

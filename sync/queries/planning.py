@@ -130,7 +130,7 @@ def enrolments_to_plan(
     for first in range(0, len(ids), CHUNK):
         chunk = ids[first : first + CHUNK]
         _attach_subjects(found, chunk)
-        _attach_items(found, chunk, meter, now)
+        attach_items(found, chunk, meter, now)
         _attach_rows(found, chunk, since, now)
     return [enrolment for enrolment in found.values() if enrolment.subjects]
 
@@ -144,7 +144,8 @@ def _attach_subjects(found: dict[int, EnrolmentToPlan], ids: Sequence[int]) -> N
             found[pk].subjects.append(SubjectSpan(key=key, valid_from=start, valid_to=end))
 
 
-def _attach_items(found: dict[int, EnrolmentToPlan], ids: Sequence[int], meter: Meter, now: datetime) -> None:
+def attach_items(found: dict[int, EnrolmentToPlan], ids: Sequence[int], meter: Meter, now: datetime) -> None:
+    """Give enrolments on a meter the items that bill it, with their periods of the last five weeks."""
     # A period that closed before this can hold nothing that Stripe would still take.
     recent = BillingPeriod.objects.filter(end__gt=now - OLDEST_EVENT - timedelta(days=1))
     items = (
