@@ -50,6 +50,7 @@ SEES = {
 
 # Who may carry out which dialog.
 ACTS = {
+    "sync.customer/link": {ADMIN},
     "sync.customer/pause": {OPERATOR, ADMIN},
     "sync.customer/report": {OPERATOR, ADMIN},
     "sync.customer/resume": {OPERATOR, ADMIN},
@@ -65,6 +66,9 @@ ACTS = {
     "sync.reportrun/cancel": {OPERATOR, ADMIN},
     "sync.reportrun/report": {OPERATOR, ADMIN},
     "sync.reportrun/sync": {OPERATOR, ADMIN},
+    "sync.subject/end": {ADMIN},
+    "sync.subject/link": {ADMIN},
+    "sync.subject/move": {ADMIN},
     "sync.subscription/report": {OPERATOR, ADMIN},
     "sync.subscription/sync": {OPERATOR, ADMIN},
     "sync.usagereport/dismiss": {OPERATOR, ADMIN},
