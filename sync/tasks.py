@@ -58,4 +58,4 @@ def _carry_out(run: ReportRun) -> str:
         return "Somebody else carries it out, or did."
     except SyncError as error:
         return str(error)
-    return str(run)
+    return f"{run}: {run.status}"

@@ -93,5 +93,5 @@ class ReportRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        """Name number and status."""
-        return f"Run {self.pk} ({self.status})"
+        """Name its number."""
+        return f"Run {self.pk}"

@@ -149,11 +149,11 @@ def _summary(plan: ReportPreview) -> list[str]:
     sentences = []
     if plan.lines:
         totals = ", ".join(f"{units(amount)} {meter}" for meter, amount in plan.units.items())
-        worth = " + ".join(money(amount) for amount in plan.amounts) or "an unknown amount"
         who = "1 customer" if plan.customers == 1 else f"{plan.customers:,} customers"
-        sentences.append(
-            f"In total {totals} of {who}, about {worth} by the prices' tiers, before taxes and discounts."
-        )
+        worth = "amounts are estimates by the prices' tiers, before taxes and discounts"
+        if not plan.amounts:
+            worth = "no price is known for it, so nobody can say what it is worth"
+        sentences.append(f"In total {totals} of {who}; {worth}.")
     else:
         sentences.append("Nothing would be sent to Stripe at once.")
     if plan.due:

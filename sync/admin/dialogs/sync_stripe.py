@@ -4,6 +4,7 @@ from django import forms
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from sync.admin.dialogs.dialog import Dialog, DialogForm, Outcome, Place, Preview
 from sync.enqueue import enqueue_run
@@ -15,7 +16,13 @@ Status = ReportRun.Status
 class SyncForm(DialogForm):
     """Asks why, of those who want to say it: reading harms nobody."""
 
-    why = forms.CharField(label="Why", required=False, max_length=1000)
+    why = forms.CharField(
+        label="Why",
+        required=False,
+        max_length=1000,
+        help_text="If there is something to say; it is kept.",
+        widget=UnfoldAdminTextInputWidget,
+    )
 
 
 class SyncStripe(Dialog):

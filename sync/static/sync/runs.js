@@ -1,10 +1,13 @@
-// A run's page: says aloud what changed, and leaves for the login page where the session is over.
+// A run's page: says aloud what changed, offers no cancelling of what is over, and leaves for the login page
+// where the session ended.
 "use strict";
 
 document.addEventListener("htmx:afterSwap", () => {
   const shown = document.getElementById("run-progress");
   const spoken = document.getElementById("run-announcement");
-  if (shown && spoken && spoken.textContent !== shown.dataset.announce) spoken.textContent = shown.dataset.announce;
+  if (!shown || !spoken) return;
+  if (spoken.textContent !== shown.dataset.announce) spoken.textContent = shown.dataset.announce;
+  if (!shown.hasAttribute("hx-get")) document.querySelectorAll('a[href$="/cancel/"]').forEach((link) => link.remove());
 });
 
 document.addEventListener("htmx:beforeSwap", (event) => {
