@@ -99,9 +99,9 @@ class Databases:
         self._template = f"sqlite:///{folder / 'template.sqlite3'}" if not server else self._named("template")
         if server:
             self._admin(f'CREATE DATABASE "{self._template.rsplit("/", 1)[1]}"')
-        Console(database_url=self._template, stripe_url="http://127.0.0.1:1", openmeter_url="").manage(
-            "migrate"
-        )
+        template = Console(database_url=self._template, stripe_url="http://127.0.0.1:1", openmeter_url="")
+        migrated = template.manage("migrate")
+        assert migrated.returncode == 0, migrated.stderr
 
     @contextmanager
     def fresh(self) -> Iterator[str]:

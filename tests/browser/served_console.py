@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -104,6 +105,12 @@ class ServedConsole(Console):
         else:
             self.query(f"TRUNCATE {', '.join(emptied)} RESTART IDENTITY CASCADE")
         self.query("UPDATE django_q_schedule SET repeats = 0")
+
+    def faults(self) -> str:
+        """Return the first fault that server or worker logged, with what came before and after."""
+        said = self.said()
+        fault = re.search(r"^\S+ \S+ (ERROR|CRITICAL) ", said, re.MULTILINE)
+        return said[max(0, fault.start() - 300) : fault.start() + 3000] if fault else ""
 
     def said(self) -> str:
         """Return what server and worker wrote."""

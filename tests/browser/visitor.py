@@ -1,10 +1,11 @@
 """A person at a browser, and everything that a page must not do while they look at it."""
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import ConsoleMessage, Page, Request, Response
+from playwright.sync_api import ConsoleMessage, Page, Request, Response, TimeoutError
 
 GRAVE = {"serious", "critical"}
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
@@ -37,10 +38,14 @@ class Visitor:
         )
         either.filter(visible=True).first.click()
 
-    @property
-    def text(self) -> str:
-        """What the page's main part says."""
-        return self.page.locator("#main").inner_text()
+    def sees(self, text: str) -> None:
+        """Wait until the page's main part shows this, without loading it again."""
+        try:
+            self.page.locator("#main").get_by_text(text).filter(visible=True).first.wait_for()
+        except TimeoutError:
+            shown = re.sub(r"\s+", " ", self.page.locator("#main").inner_text())
+            msg = f"no {text!r} on {self.page.url}: {shown[:1500]}"
+            raise AssertionError(msg) from None
 
     # --- what every page has to hold -----------------------------------------------------------------------
 
