@@ -20,6 +20,21 @@ SCHEDULES = (
 )
 
 
+FOR_EVER, OFF = -1, 0
+"""django-q2 counts `repeats` down to 0, where a schedule rests; below 0 it goes on for ever."""
+
+
+def switch_schedule(*, schedule_id: int, on: bool) -> Schedule:
+    """The schedule is on or off; return it. One that was due while it was off comes at the next tick."""
+    Schedule.objects.filter(pk=schedule_id).update(repeats=FOR_EVER if on else OFF)
+    return Schedule.objects.get(pk=schedule_id)
+
+
+def is_on(schedule: Schedule) -> bool:
+    """Return whether the schedule will come again."""
+    return bool(schedule.repeats != OFF)
+
+
 def declare_schedules() -> None:
     """Every declared schedule exists once, as declared. Safe to repeat: one that is off stays off."""
     for declared in SCHEDULES:

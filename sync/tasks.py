@@ -3,7 +3,7 @@
 from django.utils import timezone
 
 from sync.models import ReportRun
-from sync.operations.keep_run import RunIsTaken
+from sync.operations.keep_run import RunIsTaken, fail_queued_run
 from sync.operations.report_request import ReportRequest
 from sync.operations.report_usage import report_usage
 from sync.operations.sync_stripe import sync_stripe
@@ -57,5 +57,6 @@ def _carry_out(run: ReportRun) -> str:
     except RunIsTaken:
         return "Somebody else carries it out, or did."
     except SyncError as error:
+        fail_queued_run(run, error=str(error), now=timezone.now())
         return str(error)
     return f"{run}: {run.status}"

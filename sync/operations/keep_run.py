@@ -54,6 +54,16 @@ def begin_run(run: ReportRun, *, now: datetime) -> None:
         raise RunIsTaken from error
 
 
+def fail_queued_run(run: ReportRun, *, error: str, now: datetime) -> None:
+    """A queued run that nobody can begin, because of a setting for example, has failed and says why.
+
+    One that was begun, or that is not stored, stays as it is.
+    """
+    ReportRun.objects.filter(pk=run.pk, status=Status.QUEUED).update(
+        status=Status.FAILED, error=error, finished_at=now
+    )
+
+
 def end_run(
     run: ReportRun,
     *,
