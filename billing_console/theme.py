@@ -41,7 +41,7 @@ UNFOLD: dict[str, Any] = {
     "ENVIRONMENT": "sync.admin.environment.badge",
     "ENVIRONMENT_TITLE_PREFIX": "sync.admin.environment.title_prefix",
     "DASHBOARD_CALLBACK": "sync.admin.overview.overview",
-    "STYLES": [_stylesheet("console"), _stylesheet("chips"), _stylesheet("mappings"), _stylesheet("runs")],
+    "STYLES": [_stylesheet(name) for name in ("console", "chips", "mappings", "runs", "overview")],
     "SCRIPTS": [_script("console"), _script("icons")],
     "COMMAND": {
         "search_models": ["sync.customer", "sync.subscription", "sync.meter"],

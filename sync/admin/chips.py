@@ -1,11 +1,14 @@
 """States as chips: a word and an icon, so that colour is never the only sign."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from sync.models import ReportRun, UsageReport
+from sync.queries.closing_periods import ClosingPeriod
+from sync.queries.reporting_health import SLICE_SHOULD_BE_IN
 
 Status = UsageReport.Status
 
@@ -95,6 +98,17 @@ def subscription_chip(status: str) -> SafeString:
     """Return a subscription's status as a chip; one that nobody knew of here goes by Stripe's word."""
     word, tone, icon = SUBSCRIPTIONS.get(status, (status.replace("_", " "), QUIET, "help"))
     return chip(word, tone=tone, icon=icon)
+
+
+def closing_chip(period: ClosingPeriod, now: datetime) -> SafeString:
+    """Return whether the usage of a period that closes soon is in, as a chip."""
+    if period.is_in:
+        return chip("all in", tone=GOOD, icon="check_circle")
+    if period.paused:
+        return chip("paused", tone=BAD, icon="pause_circle")
+    if period.end > now - SLICE_SHOULD_BE_IN:
+        return chip("still counting", tone=WAITS, icon="timelapse")
+    return chip("not in", tone=BAD, icon="error")
 
 
 def yes_no_chip(*, is_good: bool, good: str, bad: str) -> SafeString:

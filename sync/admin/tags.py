@@ -5,7 +5,7 @@ from django.db import models
 from django.utils.safestring import SafeString
 
 from sync.admin import formats, links
-from sync.admin.chips import attempt_chip, report_chip, run_chip, subscription_chip
+from sync.admin.chips import attempt_chip, closing_chip, report_chip, run_chip, subscription_chip
 
 register = template.Library()
 register.filter("units", formats.units)
@@ -16,6 +16,7 @@ register.filter("report_chip", report_chip)
 register.filter("attempt_chip", attempt_chip)
 register.filter("run_chip", run_chip)
 register.filter("subscription_chip", subscription_chip)
+register.filter("closing_chip", closing_chip)
 
 
 @register.filter
@@ -28,6 +29,12 @@ def grouped(count: int) -> str:
 def row_link(row: models.Model | None, text: object = None) -> str | SafeString:
     """Return a link to a row's page, under its own name unless a text is given."""
     return links.row_link(row, text)
+
+
+@register.filter
+def thousands(count: int) -> str:
+    """Return a whole number with its digits grouped."""
+    return f"{count:,}"
 
 
 @register.filter

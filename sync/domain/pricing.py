@@ -92,7 +92,7 @@ class PriceTerms:
             up_to = tier.get("up_to")
             top = quantity if up_to is None else min(quantity, Decimal(str(up_to)))
             if top > below or (below == 0 and quantity == 0):
-                total += (top - below) * _unit(tier) + _flat(tier)
+                total += (top - below) * unit_of(tier) + flat_of(tier)
             below = max(below, top)
             if below >= quantity:
                 break
@@ -102,13 +102,15 @@ class PriceTerms:
         for tier in self.tiers:
             up_to = tier.get("up_to")
             if up_to is None or quantity <= Decimal(str(up_to)):
-                return quantity * _unit(tier) + _flat(tier)
+                return quantity * unit_of(tier) + flat_of(tier)
         return Decimal(0)
 
 
-def _unit(tier: Mapping[str, Any]) -> Decimal:
+def unit_of(tier: Mapping[str, Any]) -> Decimal:
+    """Return what a unit in this tier costs."""
     return Decimal(str(tier.get("unit_amount_decimal") or tier.get("unit_amount") or 0))
 
 
-def _flat(tier: Mapping[str, Any]) -> Decimal:
+def flat_of(tier: Mapping[str, Any]) -> Decimal:
+    """Return what any unit in this tier costs beside that, once."""
     return Decimal(str(tier.get("flat_amount_decimal") or tier.get("flat_amount") or 0))

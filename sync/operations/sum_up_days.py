@@ -1,27 +1,18 @@
 """Keep what each meter's days come to, so that no page has to add up the ledger."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
-from decimal import Decimal
-from itertools import groupby
-from typing import NamedTuple
+from datetime import UTC, datetime, time
 
 from django.db import transaction
-from django.db.models import Q, TextField
-from django.db.models.functions import Cast
+from django.db.models import Q
 
-from sync.domain.accounts import Counts
-from sync.domain.quantities import exact_sum
 from sync.domain.timeline import DAY
 from sync.models import UsageDay, UsageReport
-from sync.models.ledger import how_it_counts
+from sync.queries.day_sums import Sums, slices, sum_rows
 
 logger = logging.getLogger("sync.report")
-
-Status = UsageReport.Status
 
 MOST_DAYS = 120
 """How many days one call adds up; after a long outage the rest is left to the next one."""
@@ -70,76 +61,14 @@ def sum_up_days_after_commit(*, now: datetime) -> None:
 
 
 def _sum_up(day: UsageDay, now: datetime) -> None:
-    sums = _Sums(sets_hours=day.meter.sets_hours)
-    for _slice, revisions in groupby(_rows(day.meter_id, day.day), key=lambda row: row[:2]):
+    start = datetime.combine(day.day, time(tzinfo=UTC))
+    reports = UsageReport.objects.filter(
+        enrolment__meter=day.meter, slice_start__gte=start, slice_start__lt=start + DAY
+    )
+    sums = Sums(sets_hours=day.meter.sets_hours)
+    for revisions in slices(sum_rows(reports)):
         sums.add(revisions)
     day.measured_units, day.delivered_units = sums.measured, sums.held
     day.delivered, day.waiting, day.failed = sums.delivered, sums.waiting, sums.failed
     day.stale, day.summed_at = False, now
     day.save()
-
-
-class _Row(NamedTuple):
-    enrolment: int
-    slice_start: str
-    status: str
-    written_off: bool
-    next_attempt_at: datetime | None
-    quantity: str
-    value: str
-
-    @property
-    def waits(self) -> bool:
-        return self.status in {Status.PENDING, Status.SENDING} or (
-            self.status == Status.UNKNOWN and self.next_attempt_at is not None
-        )
-
-
-def _rows(meter: int, day: date) -> Iterator[_Row]:
-    """Yield the day's rows, slice by slice, revisions in order.
-
-    Instants and quantities are read as text: converting them costs more than all the rest.
-    """
-    start = datetime.combine(day, time(tzinfo=UTC))
-    rows = (
-        UsageReport.objects.filter(
-            enrolment__meter=meter, slice_start__gte=start, slice_start__lt=start + DAY
-        )
-        .order_by("enrolment", "slice_start", "revision")
-        .values_list(
-            "enrolment_id",
-            Cast("slice_start", TextField()),
-            "status",
-            "written_off",
-            "next_attempt_at",
-            Cast("quantity", TextField()),
-            Cast("value", TextField()),
-        )
-    )
-    return map(_Row._make, rows.iterator(chunk_size=2000))
-
-
-@dataclass(slots=True)
-class _Sums:
-    sets_hours: bool
-    measured: Decimal = field(default=Decimal(0))
-    held: Decimal = field(default=Decimal(0))
-    delivered: int = 0
-    waiting: int = 0
-    failed: int = 0
-
-    def add(self, revisions: Iterable[_Row]) -> None:
-        """Add one slice, by its revisions in order."""
-        quantity, held = Decimal(0), Decimal(0)
-        for row in revisions:
-            if how_it_counts(row.status, written_off=row.written_off) is not Counts.NOT:
-                quantity = Decimal(row.quantity)
-            if row.status == Status.DELIVERED:
-                self.delivered += 1
-                held = Decimal(row.value) if self.sets_hours else exact_sum([held, Decimal(row.value)])
-            elif row.waits:
-                self.waiting += 1
-            elif row.status in UsageReport.BLOCKING:
-                self.failed += 1
-        self.measured = exact_sum([self.measured, quantity])
-        self.held = exact_sum([self.held, held])

@@ -34,6 +34,7 @@ class ClosingPeriod:
     subscription: str
     customer_id: int
     customer: str
+    customer_name: str
     meter: str
     start: datetime
     end: datetime
@@ -93,7 +94,9 @@ def periods_closing(*, now: datetime, until: datetime) -> QuerySet[Any]:
     )
     return rows.annotate(
         is_in=ExpressionWrapper(
-            Q(measured_through__gte=_last_boundary()) & ~Exists(unsettled), output_field=BooleanField()
+            # Of an enrolment that was never measured, a comparison alone would be neither true nor false.
+            Q(measured_through__isnull=False, measured_through__gte=_last_boundary()) & ~Exists(unsettled),
+            output_field=BooleanField(),
         ),
         paused=Exists(paused),
     )
@@ -122,6 +125,7 @@ def _shown(row: Any) -> ClosingPeriod:
         subscription=subscription.stripe_id,
         customer_id=subscription.customer_id,
         customer=str(subscription.customer),
+        customer_name=subscription.customer.label,
         meter=meter.slug if meter else "",
         start=row.start,
         end=row.end,

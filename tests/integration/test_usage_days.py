@@ -129,7 +129,7 @@ class TestSumUpDays:
 
     def test_what_fails_is_left_to_the_next_call(self, monkeypatch, caplog):
         report(EnrolmentFactory(), 1)
-        monkeypatch.setattr(module, "_rows", lambda *_: 1 / 0)
+        monkeypatch.setattr(module, "sum_rows", lambda *_: 1 / 0)
         try_to_sum_up_days(now=NOW)
         assert "days.not_summed" in caplog.text
         assert UsageDay.objects.filter(stale=True).exists()
@@ -157,7 +157,7 @@ class TestDaysOfRuns:
         assert not day.stale
 
     def test_a_run_goes_well_though_days_cannot_be_added_up(self, world, monkeypatch):
-        monkeypatch.setattr(module, "_rows", lambda *_: 1 / 0)
+        monkeypatch.setattr(module, "sum_rows", lambda *_: 1 / 0)
         world.subscriber(world.meter())
         world.use("ada", 10, at("2026-03-10T09:30"))
         world.at(at("2026-03-10T10:03"))
