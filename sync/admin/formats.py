@@ -52,6 +52,26 @@ def from_to(start: datetime, end: datetime) -> SafeString:
     return format_html('<span class="from-to">{} <span>to {}</span></span>', when(start), when(end))
 
 
+def two_lines(first: str, second: str) -> SafeString:
+    """Return what a row is called, and below it what tells it from others of that name."""
+    return format_html(
+        '<span class="two-lines">{} <span class="overview-sub">{}</span></span>', first, second
+    )
+
+
+def days(start: datetime, end: datetime) -> SafeString:
+    """Return a stretch of whole days (UTC), like a billing period."""
+    return format_html(
+        '<span class="nowrap">{} – {}</span>', start.strftime("%Y-%m-%d"), end.strftime("%Y-%m-%d")
+    )
+
+
+def short_list(words: Sequence[str], *, most: int = 3) -> str:
+    """Return a few words, and how many more there are; a dash where there is none."""
+    more = [f"and {len(words) - most} more"] if len(words) > most else []
+    return ", ".join([*words[:most], *more]) or NOTHING
+
+
 def wrapped(sentence: str) -> SafeString:
     """Return a sentence that may take several lines of a table's cell."""
     return format_html('<span class="console-wrap">{}</span>', sentence)

@@ -15,7 +15,7 @@ from sync.admin.chips import REPORTS
 from sync.admin.dialogs.dialog import Place
 from sync.admin.links import list_url
 from sync.conf import load_config
-from sync.models import Finding, Meter, ReportRun, UsageReport
+from sync.models import Customer, Meter, ReportRun, UsageReport
 from sync.queries.attention import Waiting
 from sync.queries.day_sums import Day, DayState
 from sync.queries.meter_days import MeterDays, busiest
@@ -64,7 +64,7 @@ def _tiles(seen: Overview) -> list[dict[str, Any]]:
                 "count": seen.silent_customers,
                 "what": "customer" if seen.silent_customers == 1 else "customers",
                 "hint": "OpenMeter never saw usage of theirs.",
-                "url": list_url(Finding, kind__exact=Finding.Kind.SUBJECT_NEVER_SEEN, state="open"),
+                "url": list_url(Customer, linked="never"),
             }
         )
     return tiles
@@ -151,13 +151,13 @@ def _steps(request: HttpRequest, seen: Overview) -> list[dict[str, Any]]:
             "done": steps.meter_tied,
             "text": "It creates a meter, a product and a price in Stripe, and ties the meter to OpenMeter's. "
             "What is there already is found and kept.",
-            "buttons": list(_dialogs(request, Meter, "set_up", "set_up_stripe", "setup")),
+            "buttons": list(_dialogs(request, Meter, "set_up")),
         },
         {
             "title": "Sync with Stripe",
             "done": steps.stripe_known and steps.somebody_subscribed,
             "text": "It reads customers, subscriptions, prices and meters. Nothing is changed in Stripe.",
-            "buttons": list(_dialogs(request, ReportRun, "sync", "sync_stripe")),
+            "buttons": list(_dialogs(request, ReportRun, "sync")),
         },
         {
             "title": "Report usage",

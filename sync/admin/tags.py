@@ -6,6 +6,8 @@ from django.utils.safestring import SafeString
 
 from sync.admin import formats, links
 from sync.admin.chips import attempt_chip, closing_chip, report_chip, run_chip, subscription_chip
+from sync.domain.price_words import price_sentence as words
+from sync.models import Price
 
 register = template.Library()
 register.filter("units", formats.units)
@@ -29,6 +31,20 @@ def grouped(count: int) -> str:
 def row_link(row: models.Model | None, text: object = None) -> str | SafeString:
     """Return a link to a row's page, under its own name unless a text is given."""
     return links.row_link(row, text)
+
+
+@register.filter
+def stripe_invoice(invoice_id: str) -> str | SafeString:
+    """Return a link to an invoice in Stripe's dashboard."""
+    return formats.stripe_link("invoice", invoice_id)
+
+
+@register.filter
+def price_sentence(price: Price) -> str:
+    """Return what a price costs, in words."""
+    if price.usage_type != "metered":
+        return "a fixed amount, not by use"
+    return words(price.terms, interval=price.interval, interval_count=price.interval_count)
 
 
 @register.filter
