@@ -1,5 +1,6 @@
 """Settings of the console. The environment (and .env beside manage.py) is read here and nowhere else."""
 
+from email.utils import getaddresses
 from pathlib import Path
 
 import django_stubs_ext
@@ -53,10 +54,11 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "django_q",
     "import_export",
     "simple_history",
+    # Before django_q: its qcluster command is ours, which ends in order.
     "sync",
+    "django_q",
 ]
 
 MIDDLEWARE = [
@@ -122,17 +124,23 @@ WHITENOISE_USE_FINDERS = True
 # Behind TLS unless somebody develops on their own machine.
 if not DEBUG:
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("DJANGO_TLS", default=True)
+    # Probes come from the inside, without TLS.
+    SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz)$"]
     SECURE_SSL_REDIRECT = env.bool("DJANGO_TLS", default=True)
     SECURE_HSTS_SECONDS = 31_536_000 if env.bool("DJANGO_TLS", default=True) else 0
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
+RUN_BUDGET_MINUTES = whole("RUN_BUDGET_MINUTES", 20, least=1)
+"""How long a run in the background goes on before it leaves the rest to the next one."""
 # The ledger, not the queue, owns retries: a task runs once, and a second run of it changes nothing.
 Q_CLUSTER = {
-    "name": "billing-console",
-    "workers": 2,
-    "timeout": 900,
-    "retry": 1000,
+    # Consoles that share a Redis need queues of their own.
+    "name": env.str("QUEUE_NAME", default="billing-console"),
+    "workers": 3,
+    # Runs end by themselves long before: this is for what hangs. docs/decisions/0005 has the numbers.
+    "timeout": RUN_BUDGET_MINUTES * 60 * 3,
+    "retry": RUN_BUDGET_MINUTES * 60 * 3 + 300,
     "max_attempts": 1,
     "ack_failures": True,
     "catch_up": False,
@@ -144,6 +152,22 @@ if REDIS_URL:
     Q_CLUSTER["redis"] = REDIS_URL
 else:
     Q_CLUSTER["orm"] = "default"
+
+# Who is told what keeps usage from being billed in time: "ada@example.com, Ops <ops@example.com>".
+ADMINS = [
+    (name or address, address) for name, address in getaddresses([env.str("ADMINS", default="")]) if address
+]
+SERVER_EMAIL = DEFAULT_FROM_EMAIL = env.str("SERVER_EMAIL", default="billing-console@localhost")
+EMAIL_SUBJECT_PREFIX = "[Billing console] "
+EMAIL_TIMEOUT = 15
+"""Seconds; a mail server that hangs must not stop the watch."""
+try:
+    # Without a mail server, e-mails go to the standard output of whoever sends them.
+    EMAIL = env.email_url_config(env.str("EMAIL_URL", default="") or "consolemail://")
+except (ImproperlyConfigured, KeyError, ValueError) as error:
+    sentence = "EMAIL_URL is no mail server's address; write it like smtp+tls://user:password@host:587."
+    raise ImproperlyConfigured(sentence) from error
+vars().update({name: value for name, value in EMAIL.items() if value is not None})
 
 LOG_LEVEL = env.str("LOG_LEVEL", default="WARNING").upper()
 if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
@@ -159,6 +183,14 @@ LOGGING = {
             "style": "{",
         }
     },
+    "filters": {
+        # Django e-mails ADMINS what it logs as an error; 503 is what a probe answers, again and again.
+        "no_probe": {
+            "()": "django.utils.log.CallbackFilter",
+            "callback": lambda record: getattr(record, "status_code", 0) != 503,
+        }
+    },
+    "loggers": {"django.request": {"filters": ["no_probe"]}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
 }

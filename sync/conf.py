@@ -29,6 +29,9 @@ class Config:
     confirm_amount: int
     """From this amount on, in whole units of a price's currency, a dialog wants the amount typed."""
 
+    run_budget: timedelta = timedelta(minutes=20)
+    """How long a run in the background goes on before it leaves the rest to the next one."""
+
     @property
     def livemode(self) -> bool:
         """Whether the key is a live one, by its prefix."""
@@ -63,4 +66,5 @@ def load_config() -> Config:
         brake_percent=settings.REPORT_BRAKE_PERCENT,
         invoice_grace=timedelta(minutes=settings.INVOICE_GRACE_MINUTES),
         confirm_amount=settings.CONFIRM_AMOUNT,
+        run_budget=timedelta(minutes=settings.RUN_BUDGET_MINUTES),
     )

@@ -1,8 +1,15 @@
 """What repeats itself in the background, declared here and created by `migrate`."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
+from django.utils import timezone
 from django_q.models import Schedule
+
+from sync.queries.reporting_health import REPORT_TASK
+
+REPORT_MINUTES = 5
+"""How often usage is reported; the check sync.E004 holds it against the time that invoices leave."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,11 +19,25 @@ class DeclaredSchedule:
     name: str
     task: str
     minutes: int
+    first_after_minutes: int = 0
+    """How long after its creation it runs for the first time."""
+    keeps_result: bool = True
+    """Whether what it returned is kept; failures always are."""
 
 
 SCHEDULES = (
-    DeclaredSchedule(name="Report usage", task="sync.tasks.report_on_schedule", minutes=5),
     DeclaredSchedule(name="Sync with Stripe", task="sync.tasks.sync_on_schedule", minutes=24 * 60),
+    DeclaredSchedule(name="Report usage", task=REPORT_TASK, minutes=REPORT_MINUTES),
+    DeclaredSchedule(
+        name="Read Stripe's changes",
+        task="sync.tasks.read_changes_on_schedule",
+        minutes=15,
+        # The full sync, which is due at once, reads everything that has changed until then.
+        first_after_minutes=15,
+    ),
+    DeclaredSchedule(
+        name="Watch reporting", task="sync.tasks.watch_on_schedule", minutes=1, keeps_result=False
+    ),
 )
 
 
@@ -37,7 +58,20 @@ def is_on(schedule: Schedule) -> bool:
 
 def declare_schedules() -> None:
     """Every declared schedule exists once, as declared. Safe to repeat: one that is off stays off."""
+    now = timezone.now()
     for declared in SCHEDULES:
-        row, _ = Schedule.objects.get_or_create(name=declared.name, defaults={"func": declared.task})
-        row.func, row.schedule_type, row.minutes = declared.task, Schedule.MINUTES, declared.minutes
-        row.save(update_fields=["func", "schedule_type", "minutes"])
+        options = {} if declared.keeps_result else {"q_options": {"save": False}}
+        decided = {
+            "func": declared.task,
+            "schedule_type": Schedule.MINUTES,
+            "minutes": declared.minutes,
+            "kwargs": str(options) if options else None,
+        }
+        first = now + timedelta(minutes=declared.first_after_minutes)
+        row, is_new = Schedule.objects.get_or_create(
+            name=declared.name, defaults={**decided, "next_run": first}
+        )
+        if not is_new:
+            for column, value in decided.items():
+                setattr(row, column, value)
+            row.save(update_fields=list(decided))

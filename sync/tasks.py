@@ -1,13 +1,25 @@
 """What a background worker is asked to do. Tasks take ids only, and change nothing when they run twice."""
 
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
 from django.utils import timezone
 
 from sync.models import ReportRun
+from sync.operations.fold_idle_runs import fold_idle_runs
 from sync.operations.keep_run import RunIsTaken, fail_queued_run
 from sync.operations.report_request import ReportRequest
 from sync.operations.report_usage import report_usage
+from sync.operations.show_worker import show_worker
 from sync.operations.sync_stripe import sync_stripe
+from sync.operations.watch_reporting import watch_reporting
 from sync.ports import SyncError
+from sync.queries.waiting_runs import forgotten_run
+from sync.stopping import is_asked_to_stop
 from sync.wiring import connect
 
 SCHEDULE = ReportRun.Trigger.SCHEDULE
@@ -21,38 +33,62 @@ def carry_out_run(run_id: int) -> str:
 
 
 def report_on_schedule() -> str:
-    """What has closed since the last run was reported, and every due retry; Stripe is not mirrored first."""
+    """What has closed since the last run was reported, and every due retry; Stripe is not mirrored first.
+
+    Afterwards a queued run that its task was lost of is carried out, and idle runs of yesterday are folded.
+    """
     request = ReportRequest(sync=False, trigger=SCHEDULE, requested_by=BY_SCHEDULE)
-    return _carry_out(request.as_run(now=timezone.now()))
+    ended = _carry_out(request.as_run(now=timezone.now()))
+    if forgotten := forgotten_run(now=timezone.now()):
+        ended = f"{ended}; {_carry_out(forgotten)}"
+    fold_idle_runs(now=timezone.now())
+    return ended
+
+
+def read_changes_on_schedule() -> str:
+    """What changed in Stripe since it was last read is mirrored."""
+    return _carry_out(_scheduled(ReportRun.Kind.CHANGES))
 
 
 def sync_on_schedule() -> str:
     """All of Stripe was mirrored."""
-    kind = ReportRun.Kind.SYNC
-    return _carry_out(
-        ReportRun(kind=kind, trigger=SCHEDULE, requested_by=BY_SCHEDULE, queued_at=timezone.now())
-    )
+    return _carry_out(_scheduled(ReportRun.Kind.SYNC))
+
+
+def watch_on_schedule() -> str:
+    """This worker has shown itself, and ADMINS know what keeps usage from being billed in time."""
+    now = timezone.now()
+    show_worker(f"{socket.gethostname()[:60]}, process {os.getpid()}", now=now)
+    health = watch_reporting(now=now)
+    return "; ".join(problem.sentence for problem in health.problems)
+
+
+def _scheduled(kind: ReportRun.Kind) -> ReportRun:
+    return ReportRun(kind=kind, trigger=SCHEDULE, requested_by=BY_SCHEDULE, queued_at=timezone.now())
 
 
 def _carry_out(run: ReportRun) -> str:
     try:
         connections = connect()
-        if run.kind == ReportRun.Kind.SYNC:
+        budget = connections.config.run_budget
+        if run.kind == ReportRun.Kind.REPORT:
+            report_usage(
+                run=run,
+                request=ReportRequest.of_run(run),
+                stripe=connections.stripe,
+                openmeter=connections.openmeter,
+                rules=replace(connections.rules, time_is_up=_time_is_up(budget)),
+                clock=timezone.now,
+            )
+        else:
             sync_stripe(
                 run=run,
                 stripe=connections.stripe,
                 openmeter=connections.openmeter,
                 invoice_grace=connections.config.invoice_grace,
                 clock=timezone.now,
-            )
-        else:
-            report_usage(
-                run=run,
-                request=ReportRequest.of_run(run),
-                stripe=connections.stripe,
-                openmeter=connections.openmeter,
-                rules=connections.rules,
-                clock=timezone.now,
+                # What a sync leaves undone is done again from the beginning, so it gets more.
+                time_is_up=_time_is_up(2 * budget),
             )
     except RunIsTaken:
         return "Somebody else carries it out, or did."
@@ -60,3 +96,9 @@ def _carry_out(run: ReportRun) -> str:
         fail_queued_run(run, error=str(error), now=timezone.now())
         return str(error)
     return f"{run}: {run.status}"
+
+
+def _time_is_up(budget: timedelta) -> Callable[[], bool]:
+    """Return what tells a run to leave the rest to the next one: its budget is spent, or the worker ends."""
+    deadline = time.monotonic() + budget.total_seconds()
+    return lambda: time.monotonic() >= deadline or is_asked_to_stop()

@@ -6,6 +6,7 @@ Sending a task again past the ledger is never needed: the next run does what is 
 import re
 from typing import Any
 
+import django_q.admin  # noqa: F401 - registers its pages, which are replaced below
 from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest

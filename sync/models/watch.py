@@ -35,6 +35,8 @@ class Incident(models.Model):
     began_at = models.DateTimeField()
     told_at = models.DateTimeField(null=True, blank=True)
     """When ADMINS were e-mailed that it began; null while that has not worked yet."""
+    claimed_at = models.DateTimeField(null=True, blank=True)
+    """When some process began to e-mail; another one may try if this does not end soon."""
     ended_at = models.DateTimeField(null=True, blank=True)
     end_told_at = models.DateTimeField(null=True, blank=True)
 

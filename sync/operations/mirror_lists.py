@@ -14,6 +14,8 @@ from sync.ports import NotFound
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 Progress = Callable[[str], None]
+"""Called with what is read and how many of it were, like "customers: 200"."""
+STEP = "Reading Stripe"
 
 
 class _Store(Protocol[T_contra]):
@@ -73,3 +75,14 @@ def read_again(
         table.filter(stripe_id=stripe_id, fetched_at__lt=asked_at).update(
             deleted_at=asked_at, fetched_at=asked_at
         )
+
+
+def step_of(what: str) -> str:
+    """Return the name of the step that a mirror's progress ("customers: 200") belongs to."""
+    return f"{STEP}: {what.partition(':')[0]}"
+
+
+def count_in(what: str) -> int:
+    """Return how far a mirror's progress says it is."""
+    number = what.rpartition(":")[2].strip()
+    return int(number) if number.isdecimal() else 0

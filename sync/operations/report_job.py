@@ -9,6 +9,7 @@ from sync.models import ReportRun, UsageReport
 from sync.operations.confirm_plan import difference
 from sync.operations.deliver_reports import Delivered, DeliveryRules, deliver_reports
 from sync.operations.keep_run import Heartbeat, end_run
+from sync.operations.mirror_lists import count_in, step_of
 from sync.operations.mirror_stripe import mirror_stripe
 from sync.operations.plan_meters import Remarks, plan_meters, unplannable
 from sync.operations.plan_reports import MeterPlan
@@ -49,7 +50,7 @@ class ReportJob:
         self.remarks = Remarks()
         self.counters: Counter[str] = Counter()
         self.lines: list[ReportLine] = []
-        self.stopped = False
+        self.stopped = self.time_was_up = False
         self.given_up: set[int] = set()
         """Enrolments that this run tried and leaves to the next one."""
         self.stripe_is_down = False
@@ -73,7 +74,9 @@ class ReportJob:
 
     def end(self, status: ReportRun.Status, error: str) -> None:
         """The run is stored as it ended, with what it leaves for later."""
-        if status == ReportRun.Status.CANCELLED:
+        if self.time_was_up:
+            self.remarks.notes.append("It stopped in time for others to have their turn.")
+        if self.stopped:
             self.remarks.notes.append(pending_sentence(self.request.scope))
         end_run(
             self.run,
@@ -91,13 +94,16 @@ class ReportJob:
         self._watch(step, done, total)
 
     def should_stop(self) -> bool:
-        """Whether somebody asked for the end, here or on the run's page."""
-        return self._asked_to_stop() or self.heart.cancelled()
+        """Whether somebody asked for the end, here or on the run's page, or its time is up."""
+        if self._asked_to_stop() or self.heart.cancelled():
+            return True
+        self.time_was_up = self.time_was_up or self.rules.time_is_up()
+        return self.time_was_up
 
     def status(self) -> ReportRun.Status:
         """Return how the run ends, by what it met."""
         if self.stopped:
-            return ReportRun.Status.CANCELLED
+            return ReportRun.Status.PARTIAL if self.time_was_up else ReportRun.Status.CANCELLED
         failed = sum(self.counters[name] for name in ("waiting", "unknown", "rejected"))
         if not self.remarks.errors and not failed:
             return ReportRun.Status.SUCCEEDED
@@ -107,14 +113,13 @@ class ReportJob:
     # --- the steps -----------------------------------------------------------------------------------------
 
     def _mirror(self) -> None:
-        self.progress("Reading Stripe", 0, 0)
         try:
             summary = mirror_stripe(
                 stripe=self.stripe,
                 openmeter=self.openmeter,
                 clock=self.clock,
                 invoice_grace=self.rules.invoice_grace,
-                progress=self._beat_or_stop,
+                progress=self._go_on,
             )
         except _StopAsked:
             self.stopped = True
@@ -126,8 +131,8 @@ class ReportJob:
         if summary.openmeter_problem:
             self.remarks.errors.append(summary.openmeter_problem)
 
-    def _beat_or_stop(self, _what: str) -> None:
-        self.heart.beat()
+    def _go_on(self, what: str) -> None:
+        self.progress(step_of(what), count_in(what), 0)
         if self.should_stop():
             raise _StopAsked
 

@@ -1,6 +1,6 @@
 """What somebody asks to have reported, and whether it makes sense."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
@@ -75,6 +75,8 @@ class ReportRules:
     brake_percent: int
     invoice_grace: timedelta
     calls_per_second: int
+    time_is_up: Callable[[], bool] = lambda: False
+    """Whether the run has to leave the rest to the next one: others wait for the worker, or it ends."""
 
 
 def check_window(window: Span, *, now: datetime) -> None:

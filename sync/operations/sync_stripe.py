@@ -8,13 +8,13 @@ from sync.models import ReportRun
 from sync.operations.begin_run import begin_checked_run
 from sync.operations.conclude_mirror import MirrorSummary
 from sync.operations.keep_run import Heartbeat, end_run, interrupt_lapsed_runs
+from sync.operations.mirror_lists import count_in, step_of
 from sync.operations.mirror_stripe import mirror_stripe
 from sync.operations.read_changes import read_changes
 from sync.ports import BillingGateway, SyncError, UsageSource
 from sync.queries.pauses import open_pauses
 
 Status = ReportRun.Status
-STEP = "Reading Stripe"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,17 +86,6 @@ def sync_stripe(
         now=clock(),
     )
     return SyncResult(run=run, summary=summary)
-
-
-def step_of(what: str) -> str:
-    """Return the name of the step that a mirror's progress ("customers: 200") belongs to."""
-    return f"{STEP}: {what.partition(':')[0]}"
-
-
-def count_in(what: str) -> int:
-    """Return how far a mirror's progress says it is."""
-    number = what.rpartition(":")[2].strip()
-    return int(number) if number.isdecimal() else 0
 
 
 def _notes(run: ReportRun, summary: MirrorSummary) -> list[str]:

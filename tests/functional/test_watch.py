@@ -1,0 +1,222 @@
+"""Somebody is told: once when it begins, once when it is over, and by whoever is alive."""
+
+import json
+from smtplib import SMTPException
+
+import pytest
+from django.core import mail
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from sync.models import Customer, Incident, StripeAccount, UsageReport, Worker
+from sync.operations import watch_reporting as module
+from sync.operations.show_worker import show_worker
+from sync.operations.watch_reporting import CLAIM, watch_reporting
+from tests.world import HOUR
+
+
+@pytest.fixture(autouse=True)
+def _admins(settings):
+    settings.ADMINS = [("Ops", "ops@example.com")]
+
+
+@pytest.fixture
+def business(world):
+    """Return a subscriber whose usage has been reported by a living worker."""
+    who = world.subscriber(world.meter())
+    world.use("ada", 5, world.now + HOUR / 2)
+    world.later(hours=1, minutes=5)
+    world.report()
+    show_worker("w", now=world.now)
+    return who
+
+
+def hold(world) -> None:
+    UsageReport.objects.update(status="held", delivered_at=None)
+
+
+def release(world) -> None:
+    UsageReport.objects.update(status="delivered", delivered_at=world.now)
+
+
+class TestIncident:
+    def test_is_told_once_when_it_begins_and_once_when_it_is_over(self, world, business):
+        watch_reporting(now=world.now)
+        assert mail.outbox == []
+        hold(world)
+        for _ in range(3):
+            watch_reporting(now=world.now)
+        release(world)
+        for _ in range(3):
+            watch_reporting(now=world.now)
+        assert [(one.subject, one.to) for one in mail.outbox] == [
+            ("[Billing console] Reports wait for a person", ["ops@example.com"]),
+            ("[Billing console] Over: Reports wait for a person", ["ops@example.com"]),
+        ]
+        incident = Incident.objects.get()
+        assert (incident.began_at, incident.told_at, incident.ended_at, incident.end_told_at) == (
+            (world.now,) * 4
+        )
+
+    def test_names_no_customer(self, world, business):
+        hold(world)
+        watch_reporting(now=world.now)
+        body = mail.outbox[0].body
+        assert "Reports wait for a person (1 held)" in body
+        assert business.customer not in body
+        assert Customer.objects.get().name not in body.split()
+
+    def test_shows_the_newest_sentence_while_it_lasts(self, world, business):
+        hold(world)
+        watch_reporting(now=world.now)
+        UsageReport.objects.update(status="late")
+        watch_reporting(now=world.now)
+        assert "(1 late)" in Incident.objects.get().message
+        assert len(mail.outbox) == 1
+
+    def test_of_the_same_kind_later_is_another_one(self, world, business):
+        for _ in range(2):
+            hold(world)
+            watch_reporting(now=world.now)
+            release(world)
+            watch_reporting(now=world.now)
+        assert Incident.objects.count() == 2
+        assert len(mail.outbox) == 4
+
+    def test_is_told_again_until_the_mail_server_takes_it(self, world, business, monkeypatch):
+        def broken(*_):
+            raise SMTPException
+
+        hold(world)
+        monkeypatch.setattr(module, "mail_admins", broken)
+        watch_reporting(now=world.now)
+        assert Incident.objects.get().told_at is None
+        monkeypatch.undo()
+        world.later(minutes=1)
+        watch_reporting(now=world.now)
+        assert len(mail.outbox) == 1
+        assert Incident.objects.get().told_at == world.now
+
+    def test_that_nobody_could_be_told_of_is_no_news_once_it_is_over(self, world, business, settings):
+        admins, settings.ADMINS = settings.ADMINS, []
+        hold(world)
+        watch_reporting(now=world.now)
+        release(world)
+        settings.ADMINS = admins
+        watch_reporting(now=world.now)
+        assert mail.outbox == []
+        assert Incident.objects.get().ended_at == world.now
+
+    def test_is_told_once_by_two_workers(self, world, business, monkeypatch):
+        sent = []
+
+        def meanwhile_another_looks(subject, text):
+            sent.append(subject)
+            watch_reporting(now=world.now)
+
+        hold(world)
+        monkeypatch.setattr(module, "mail_admins", meanwhile_another_looks)
+        watch_reporting(now=world.now)
+        release(world)
+        watch_reporting(now=world.now)
+        assert sent == ["Reports wait for a person", "Over: Reports wait for a person"]
+
+    def test_is_told_by_another_where_the_first_was_killed_before_it_could(self, world, business):
+        hold(world)
+        watch_reporting(now=world.now)
+        mail.outbox.clear()
+        Incident.objects.update(told_at=None, claimed_at=world.now)
+        world.at(world.now + CLAIM)
+        watch_reporting(now=world.now)
+        assert mail.outbox == []
+        world.later(seconds=1)
+        watch_reporting(now=world.now)
+        assert len(mail.outbox) == 1
+
+
+class TestWorker:
+    def test_is_forgotten_after_a_day(self, world):
+        show_worker("old", now=world.now)
+        world.later(days=1, seconds=1)
+        show_worker("new", now=world.now)
+        assert [worker.name for worker in Worker.objects.all()] == ["new"]
+
+
+@pytest.fixture
+def in_trouble(db):
+    """The console has been in use for an hour, without a worker."""
+    StripeAccount.objects.create(stripe_id="acct_1", livemode=False, pinned_at=timezone.now() - HOUR)
+
+
+class TestProbes:
+    def test_are_well_before_anything_is_set_up(self, client, db):
+        for address in ("/healthz", "/readyz"):
+            answer = client.get(address)
+            assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+
+    def test_say_the_same_and_only_the_console_itself_is_well(self, client, in_trouble):
+        answers = [client.get(address) for address in ("/healthz", "/readyz")]
+        assert [answer.status_code for answer in answers] == [200, 503]
+        said = [answer.json() for answer in answers]
+        for body in said:
+            body.pop("checked_at")
+        assert said[0] == said[1]
+        assert [problem["kind"] for problem in said[0]["problems"]] == ["worker_dead"]
+        assert "qcluster" in said[0]["problems"][0]["sentence"]
+
+    def test_have_somebody_told_that_the_worker_is_dead(self, client, in_trouble):
+        client.get("/healthz")
+        assert mail.outbox == []
+        client.get("/readyz")
+        client.get("/readyz")
+        assert [one.subject for one in mail.outbox] == ["[Billing console] No worker is alive"]
+
+    @pytest.mark.parametrize("address", ["/healthz", "/readyz"])
+    def test_are_503_where_the_database_does_not_answer(self, client, monkeypatch, address):
+        from django.db import OperationalError
+
+        from sync import probes
+
+        def away(**_):
+            raise OperationalError
+
+        monkeypatch.setattr(probes, "reporting_health", away)
+        monkeypatch.setattr(probes, "watch_reporting", away)
+        answer = client.get(address)
+        assert answer.status_code == 503
+        assert answer.json()["problems"][0]["kind"] == "database"
+
+    @pytest.mark.parametrize("address", ["/healthz", "/readyz"])
+    def test_need_no_login_take_no_post_and_are_never_cached(self, client, db, address):
+        assert client.post(address).status_code == 405
+        assert "no-store" in client.get(address)["Cache-Control"]
+
+    def test_answer_without_tls_too(self, client, db, settings):
+        settings.SECURE_SSL_REDIRECT = True
+        settings.SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz)$"]
+        assert client.get("/readyz").status_code == 200
+
+
+class TestCheckReporting:
+    def test_says_that_all_is_well(self, world, business, capsys, monkeypatch):
+        monkeypatch.setattr("sync.management.base.timezone.now", lambda: world.now)
+        call_command("check_reporting")
+        out = capsys.readouterr().out
+        assert "Usage is being reported." in out
+        assert f"last full run: {world.now.isoformat()}" in out
+
+    def test_fails_with_what_is_wrong_and_tells_it(self, in_trouble, capsys):
+        with pytest.raises(CommandError) as failed:
+            call_command("check_reporting")
+        assert failed.value.returncode == 1
+        assert "No background worker was seen yet" in capsys.readouterr().out
+        assert len(mail.outbox) == 1
+
+    def test_says_it_to_machines_too(self, in_trouble, capsys, settings, client):
+        settings.EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+        with pytest.raises(CommandError):
+            call_command("check_reporting", format="json")
+        said = json.loads(capsys.readouterr().out)
+        probed = client.get("/readyz").json()
+        assert said.pop("checked_at") <= probed.pop("checked_at")
+        assert said == probed
