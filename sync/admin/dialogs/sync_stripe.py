@@ -7,6 +7,7 @@ from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from sync.admin.dialogs.dialog import Dialog, DialogForm, Outcome, Place, Preview
+from sync.admin.formats import when
 from sync.enqueue import enqueue_run
 from sync.models import ReportRun
 
@@ -53,7 +54,7 @@ class SyncStripe(Dialog):
         last = syncs.filter(status__in=(Status.SUCCEEDED, Status.PARTIAL)).first()
         if last is None:
             return Preview(sentences=["Stripe was never read before."])
-        return Preview(sentences=[_link(last, f"did this last, at {last.finished_at:%Y-%m-%d %H:%M} UTC.")])
+        return Preview(sentences=[_link(last, format_html("did this last, {}.", when(last.finished_at)))])
 
     def act(self, form: forms.Form) -> Outcome:  # noqa: ARG002 - the reason goes into the log
         """Queue it."""
