@@ -19,12 +19,20 @@ from sync.admin.formats import when
 ModelT = TypeVar("ModelT", bound=models.Model)
 MOST_SELECTED = 500
 """Rows that one dialog takes; more would not be read before they are confirmed."""
+TIMES = {
+    "fetched_at": "read from Stripe",
+    "deleted_at": "deleted in Stripe",
+    "planned_through": "measured through",
+}
+"""What instants are called on pages, where the column's name says too little."""
 
 
 class ConsoleAdmin(ModelAdmin):  # type: ignore[misc] # unfold ships no types
     """A page whose actions are dialogs: a GET looks, a POST acts, each with a permission of its own."""
 
     dialogs: ClassVar[Sequence[type[Dialog]]] = ()
+    hidden_while_empty: ClassVar[Sequence[str]] = ()
+    """Fields of one row's page that say nothing while they have no value."""
     show_full_result_count = False  # counting a large table twice is slow
     list_per_page = 50
     list_filter_submit = True
@@ -125,6 +133,11 @@ class ConsoleAdmin(ModelAdmin):  # type: ignore[misc] # unfold ships no types
         """Show instants in the reader's time zone."""
         return [self._timed(name) for name in super().get_list_display(request)]
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+        """Leave out what says nothing."""
+        shown: Sequence[Any] = super().get_fields(request, obj)
+        return [name for name in shown if name not in self.hidden_while_empty or getattr(obj, name, None)]
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Show instants in the reader's time zone."""
         return [
@@ -148,7 +161,7 @@ class ConsoleAdmin(ModelAdmin):  # type: ignore[misc] # unfold ships no types
 
 
 def _time_column(field: models.DateTimeField[Any, Any]) -> Callable[[Any], Any]:
-    @admin.display(ordering=field.name, description=str(field.verbose_name))
+    @admin.display(ordering=field.name, description=TIMES.get(field.name, str(field.verbose_name)))
     def column(row: Any) -> Any:
         return when(getattr(row, field.name))
 

@@ -73,6 +73,7 @@ class CustomerAdmin(ReadOnlyAdmin):
     search_help_text = "Name, e-mail address, Stripe id, external key or subject"
     ordering = ["name", "id"]
     fields = ["name", "email", "in_stripe", "external_key", "fetched_at", "deleted_at"]
+    hidden_while_empty = ("external_key", "deleted_at")
     readonly_fields = ["in_stripe"]
     change_form_after_template = "sync/customer.html"
 

@@ -36,6 +36,7 @@ class PriceAdmin(ReadOnlyAdmin):
         "fetched_at",
         "deleted_at",
     ]
+    hidden_while_empty = ("lookup_key", "deleted_at")
     readonly_fields = ["product", "terms", "meter_slug", "state", "in_stripe", "product_in_stripe"]
     change_form_after_template = "sync/price.html"
 

@@ -98,8 +98,10 @@ class SubscriptionAdmin(ReadOnlyAdmin):
         "ended_at",
         "fetched_at",
     ]
+    hidden_while_empty = ("trial_end", "cancel_at", "ended_at")
     readonly_fields = ["in_stripe", "customer_link", "state"]
-    change_form_after_template = "sync/subscription.html"
+    change_form_before_template = "sync/subscription.html"
+    change_form_after_template = "sync/subscription_periods.html"
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002 - Django's signature
         """Return the list that adds up its page."""

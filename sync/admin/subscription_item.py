@@ -36,6 +36,7 @@ class SubscriptionItemAdmin(ReadOnlyAdmin):
         "deleted_at",
         "fetched_at",
     ]
+    hidden_while_empty = ("deleted_at",)
     readonly_fields = ["customer", "subscription_link", "price_link", "terms", "meter_slug"]
 
     @admin.display(ordering="subscription__customer__name")
