@@ -46,7 +46,7 @@ class ReportRun(models.Model):
     """What had closed by then is planned, and nothing younger: the instant of the preview that a person
     confirmed; null means that nobody did, and by the time it is planned."""
     confirmed = models.JSONField(default=dict, blank=True)
-    """Meter's Stripe id → billed units (text) that a person saw and confirmed; without zeros."""
+    """What a person saw and confirmed: meter's Stripe id → billed units (text), and whose they are."""
     status = models.CharField(max_length=12, choices=Status, default=Status.QUEUED)
     counters = models.JSONField(default=dict, blank=True)
     steps = models.JSONField(default=list, blank=True)

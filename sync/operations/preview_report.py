@@ -9,7 +9,7 @@ from decimal import Decimal
 from sync.domain.pricing import Money
 from sync.domain.quantities import exact_sum
 from sync.models import Enrolment, UsageReport
-from sync.operations.confirm_plan import units_by_meter
+from sync.operations.confirm_plan import confirmation_of
 from sync.operations.plan_meters import Remarks, plan_meters
 from sync.operations.plan_reports import MeterPlan
 from sync.operations.report_request import ReportRequest, ReportRules, check_scope
@@ -44,7 +44,7 @@ class ReportPreview:
 
     as_of: datetime
     confirmed: Mapping[str, str]
-    """Meter's Stripe id → units that would newly be planned, as text: what a person confirms."""
+    """What a person confirms with it: see `confirmation_of`."""
     lines: Sequence[PreviewLine] = ()
     """The largest amounts first, at most `SHOWN`."""
     customers: int = 0
@@ -109,7 +109,7 @@ def preview_report(*, scope: Scope, source: UsageSource, rules: ReportRules, now
     enrolments = enrolments_in(scope)
     return ReportPreview(
         as_of=now,
-        confirmed=units_by_meter(plans),
+        confirmed=confirmation_of(plans),
         lines=lines[:SHOWN],
         more=max(0, len(lines) - SHOWN),
         customers=customers,

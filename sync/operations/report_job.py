@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from sync.models import ReportRun, UsageReport
@@ -164,7 +164,7 @@ class ReportJob:
         )
         if self.request.is_confirmed:
             whole = list(plans)  # all of it is compared before any of it is kept
-            if problem := difference(self.request.confirmed, whole):
+            if problem := self._difference(whole):
                 self.remarks.errors.append(problem)
                 return True
             plans = iter(whole)
@@ -174,6 +174,10 @@ class ReportJob:
             if self.stopped:
                 break
         return False
+
+    def _difference(self, plans: Sequence[MeterPlan]) -> str:
+        asked = self.request
+        return difference(asked.confirmed, plans, scope=asked.scope, as_of=asked.as_of)
 
     def _try_to_keep(self, plan: MeterPlan) -> None:
         try:

@@ -25,7 +25,7 @@ class ReportRequest:
     """Only what had closed by then is planned, as the person saw it who confirmed the plan; None means that
     nobody confirmed anything, and by the time it is planned."""
     confirmed: Mapping[str, str] = field(default_factory=dict)
-    """Meter's Stripe id → billed units that a person confirmed; nothing is stored if a plan differs."""
+    """What a person confirmed, as `confirm_plan` writes it; nothing is stored if a plan differs."""
     trigger: ReportRun.Trigger = ReportRun.Trigger.COMMAND
     requested_by: str = ""
 

@@ -146,8 +146,9 @@ def _scope(scope: Scope) -> tuple[list[Customer | Meter | Subscription], int]:
 def _confirmed(run: ReportRun) -> list[tuple[str, Decimal]]:
     meters = {meter.stripe_id: meter for meter in Meter.objects.filter(stripe_id__in=run.confirmed)}
     return sorted(
-        (meters[stripe_id].slug if stripe_id in meters else stripe_id, Decimal(units))
+        (meters[stripe_id].slug, Decimal(units))
         for stripe_id, units in run.confirmed.items()
+        if stripe_id in meters
     )
 
 

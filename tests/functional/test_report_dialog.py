@@ -6,10 +6,11 @@ from decimal import Decimal
 import pytest
 from django.urls import reverse
 
-from sync.models import Customer, Meter, ReportRun, Subscription, UsageReport
+from sync.models import Customer, Meter, ReportRun, Subject, Subscription, UsageReport
 from sync.operations.pause_reporting import pause_reporting
 from tests.functional.test_report_usage import at
 from tests.office import dialog_url, log_of, text_of
+from tests.world import START
 
 NOW = at("2026-03-10T10:03")
 EVERYTHING = "/sync/reportrun/report/"
@@ -133,7 +134,7 @@ class TestConfirmation:
         assert answer["Location"] == reverse("admin:sync_reportrun_change", args=(run.pk,))
         assert (run.status, run.trigger, run.requested_by) == ("queued", "admin", "ada")
         assert run.as_of == NOW
-        assert run.confirmed == {Meter.objects.get().stripe_id: "12.5"}
+        assert run.confirmed[Meter.objects.get().stripe_id] == "12.5"
         assert log_of(run) == [f"Run {run.pk} is queued. Month end."]
         assert office.work() == [f"Run {run.pk}: succeeded"]
         assert world.billed(ada) == Decimal("12.5")
@@ -174,7 +175,19 @@ class TestConfirmation:
         run = ReportRun.objects.get(trigger="admin")
         assert run.status == "failed"
         assert "0 instead of 12.5" in run.error
+        assert f"Meanwhile run {run.pk + 1} planned some of it." in run.error
         assert world.billed(ada) == Decimal("12.5")
+
+    def test_is_of_these_customers_and_no_others(self, office, browser, world, tokens, ada):
+        world.at(START)
+        bob = world.subscriber(tokens, "bob")
+        world.sync()
+        world.at(NOW)
+        confirm(office, browser, EVERYTHING)
+        Subject.objects.filter(key="ada").update(customer=Customer.objects.get(stripe_id=bob.customer))
+        office.work()
+        assert "the same units are of other customers" in ReportRun.objects.get().error
+        assert not UsageReport.objects.exists()
 
     def test_twice_is_carried_out_once(self, office, browser, world, ada):
         shown = office.get(browser, EVERYTHING)
