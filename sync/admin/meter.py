@@ -6,23 +6,52 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.http import HttpRequest
+from django.db.models import Count, Exists, OuterRef, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
-from sync.admin.console_admin import ConsoleAdmin
+from sync.admin.chips import BAD, GOOD, QUIET, WAITS, chip
 from sync.admin.dialogs.pause_reporting import PauseReporting, ResumeReporting
+from sync.admin.dialogs.redefine_meter import RedefineMeter
 from sync.admin.dialogs.set_up_stripe import SetUpStripe
 from sync.admin.dialogs.sync_stripe import SyncStripe
-from sync.models import Meter, UsageReport
+from sync.admin.formats import stripe_link, units
+from sync.admin.mapping_admin import MappingAdmin
+from sync.conf import load_config
+from sync.domain.meters import filters_sentence, style_sentence, units_sentence, why_bad_filters
+from sync.domain.quantities import as_text
+from sync.models import Meter, Pause
 from sync.operations.measure_anew import measure_anew
+from sync.queries.meter_story import is_frozen, meter_story
 
 DEFINITION = ("openmeter_slug", "filters", "scale", "decimals")
 """What defines the measurement: fixed once something was reported by it."""
 TUNABLE = ("settle_seconds", "max_units_per_slice")
 """What may change at any time."""
+SHOWN = {"scale": "scale_shown", "max_units_per_slice": "most_units_shown"}
+"""How quantities are shown that cannot be edited."""
 
 
 class MeterForm(forms.ModelForm[Meter]):
     """Refuses what could not be measured."""
+
+    class Meta:
+        """How the console's own settings are called and explained."""
+
+        labels = {
+            "openmeter_slug": "OpenMeter slug",
+            "settle_seconds": "settle time in seconds",
+            "max_units_per_slice": "most units per slice",
+        }
+        help_texts = {
+            "openmeter_slug": "The OpenMeter meter that measures it; tied by the next sync.",
+            "filters": 'What counts, like {"model": ["gpt-5", "gpt-5-mini"]}; {} counts everything.',
+            "scale": "Measured × scale = billed units.",
+            "decimals": "Of billed units, at most 12.",
+            "settle_seconds": "How long after its end a slice may still receive usage in OpenMeter.",
+            "max_units_per_slice": "A slice with more is held for a person; empty means no limit.",
+        }
 
     def clean_scale(self) -> Any:
         """Measured × scale = billed units, so the scale is above zero."""
@@ -35,47 +64,48 @@ class MeterForm(forms.ModelForm[Meter]):
     def clean_filters(self) -> Any:
         """Filters name, for each group-by key, the values that count."""
         filters = self.cleaned_data["filters"] or {}
-        well_formed = isinstance(filters, dict) and all(
-            isinstance(values, list) and values and all(isinstance(value, str) for value in values)
-            for values in filters.values()
-        )
-        if not well_formed:
-            message = 'Write filters like {"model": ["gpt-5", "gpt-5-mini"]}; leave {} to count everything.'
-            raise ValidationError(message)
+        if problem := why_bad_filters(filters):
+            raise ValidationError(problem)
         return filters
 
 
 @admin.register(Meter)
-class MeterAdmin(ConsoleAdmin):
+class MeterAdmin(MappingAdmin):
     """Stripe's side is mirrored; OpenMeter's side and the units are the console's own."""
 
     form = MeterForm
-    dialogs = (SyncStripe, SetUpStripe, PauseReporting, ResumeReporting)
-    list_display = [
-        "event_name",
-        "display_name",
-        "openmeter_slug",
-        "aggregation",
-        "formula",
-        "event_time_window",
-        "active",
-    ]
+    dialogs = (SyncStripe, SetUpStripe, RedefineMeter, PauseReporting, ResumeReporting)
+    list_display = ["event_name", "display_name", "openmeter_slug", "style", "enrolled", "state"]
     list_filter = ["active"]
     search_fields = ["event_name", "display_name", "openmeter_slug", "stripe_id"]
+    search_help_text = "A name, OpenMeter's slug, or Stripe's id"
     ordering = ["event_name", "id"]
-    fields = [
-        "stripe_id",
-        "event_name",
-        "display_name",
-        "formula",
-        "event_time_window",
-        "active",
-        "aggregation",
-        *DEFINITION,
-        *TUNABLE,
-        "conflict",
-        "deleted_at",
-        "fetched_at",
+    change_form_before_template = "sync/meter_state.html"
+    change_form_after_template = "sync/meter_story.html"
+    fieldsets = [
+        (
+            "Measured in OpenMeter",
+            {"fields": ["openmeter_slug", "in_openmeter", "aggregation", "filters", "filters_in_words"]},
+        ),
+        (
+            "Turned into billed units",
+            {"fields": ["scale", "decimals", "settle_seconds", "max_units_per_slice"]},
+        ),
+        (
+            "Billed in Stripe",
+            {
+                "fields": [
+                    "in_stripe",
+                    "event_name",
+                    "display_name",
+                    "formula",
+                    "event_time_window",
+                    "active",
+                    "deleted_at",
+                    "fetched_at",
+                ]
+            },
+        ),
     ]
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 - Django's signature
@@ -86,12 +116,53 @@ class MeterAdmin(ConsoleAdmin):
         """The ledger speaks of meters for ever."""
         return False
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Meter]:
+        """Count who is on each meter, and know which stand still."""
+        rows: QuerySet[Meter] = super().get_queryset(request)
+        pauses = Pause.objects.filter(meter=OuterRef("pk"), resumed_at=None)
+        return rows.annotate(enrolled=Count("enrolments"), paused=Exists(pauses))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Meter | None = None) -> Any:
+        """Show quantities that cannot be edited as everywhere else: without empty decimals."""
+        editable = self._editable(request, obj)
+        return [
+            (
+                title,
+                {
+                    "fields": [
+                        name if name in editable else SHOWN.get(name, name) for name in options["fields"]
+                    ]
+                },
+            )
+            for title, options in super().get_fieldsets(request, obj)
+        ]
+
+    def _editable(self, request: HttpRequest, obj: Meter | None) -> tuple[str, ...]:
+        if obj is None or not self.has_change_permission(request, obj):
+            return ()
+        return TUNABLE if is_frozen(obj) else (*DEFINITION, *TUNABLE)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Meter | None = None) -> list[Any]:
         """Everything but the console's own settings; after the first report its definition, too."""
-        frozen = obj is None or UsageReport.objects.filter(enrolment__meter=obj).exists()
-        editable = TUNABLE if frozen else (*DEFINITION, *TUNABLE)
-        shown = [name for name in self.fields or () if isinstance(name, str) and name not in editable]
+        editable = self._editable(request, obj)
+        names = [name for _, options in self.fieldsets for name in options["fields"]]
+        shown = [name for name in (*names, *SHOWN.values()) if name not in editable]
         return [*super().get_readonly_fields(request, obj), *shown]
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Add how it works in words, and everything that hangs on it."""
+        meter = context["original"]
+        context |= {
+            "meter": meter,
+            "story": meter_story(meter),
+            "style": style_sentence(meter.event_time_window),
+            "units": units_sentence(scale=as_text(meter.scale), decimals=meter.decimals),
+            "filtered": filters_sentence(meter.filters),
+        }
+        answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return answer
 
     def save_model(self, request: HttpRequest, obj: Meter, form: forms.ModelForm[Meter], change: Any) -> None:  # noqa: ARG002 - Django's signature
         """Save only what was edited; a new slug is tied to OpenMeter's meter by the next sync.
@@ -108,3 +179,57 @@ class MeterAdmin(ConsoleAdmin):
             # A form takes filters for changed that nobody touched.
             if any(getattr(before, name) != getattr(obj, name) for name in DEFINITION):
                 measure_anew(obj)
+
+    @admin.display(description="style", ordering="event_time_window")
+    def style(self, meter: Meter) -> str:
+        """Whether reports add up or stand for an hour."""
+        return "set: one value an hour" if meter.sets_hours else "delta: adds up"
+
+    @admin.display(description="customers", ordering="enrolled")
+    def enrolled(self, meter: Meter) -> int:
+        """How many customers are on it."""
+        count: int = getattr(meter, "enrolled", 0)
+        return count
+
+    @admin.display(description="state")
+    def state(self, meter: Meter) -> SafeString:
+        """Whether its usage reaches Stripe."""
+        if meter.deleted_at:
+            return chip("gone in Stripe", tone=QUIET, icon="delete")
+        if meter.obstacle:
+            return chip("not reported", tone=BAD, icon="error")
+        if getattr(meter, "paused", False):
+            return chip("paused", tone=WAITS, icon="pause_circle")
+        return chip("reported", tone=GOOD, icon="check_circle")
+
+    @admin.display(description="in Stripe")
+    def in_stripe(self, meter: Meter) -> str:
+        """Its page in Stripe's dashboard."""
+        return stripe_link("meter", meter.stripe_id)
+
+    @admin.display(description="in OpenMeter")
+    def in_openmeter(self, meter: Meter) -> str:
+        """OpenMeter's own answer, where a browser may ask for it: no token is wanted."""
+        config = load_config()
+        if not meter.openmeter_id:
+            return "not tied yet"
+        if config.openmeter_token:
+            return meter.openmeter_id
+        address = f"{config.openmeter_url}/api/v1/meters/{meter.openmeter_id}"
+        link = '<a class="outward" href="{}" target="_blank" rel="noopener noreferrer">{}</a>'
+        return format_html(link, address, meter.openmeter_id)
+
+    @admin.display(description="which means")
+    def filters_in_words(self, meter: Meter) -> str:
+        """What counts."""
+        return filters_sentence(meter.filters)
+
+    @admin.display(description="scale")
+    def scale_shown(self, meter: Meter) -> str:
+        """Measured × scale = billed units."""
+        return units(meter.scale)
+
+    @admin.display(description="most units per slice")
+    def most_units_shown(self, meter: Meter) -> str:
+        """A slice with more is held."""
+        return units(meter.max_units_per_slice)

@@ -1,4 +1,7 @@
-"""Which meters can be reported."""
+"""Which meters can be reported, and how that is said."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 ADDITIVE = frozenset({"SUM", "COUNT"})
 """Only these add up over windows; an average or a maximum of hours is not that of a day."""
@@ -51,3 +54,41 @@ def why_unlinked(*, name: str, slug: str) -> str:
         f"The Stripe meter {name} has no OpenMeter meter: create one with slug {name} there, or set the "
         "slug on the meter here, then run sync_stripe."
     )
+
+
+def why_bad_filters(filters: Any) -> str:
+    """Return why this names no group-by keys with the values that count, and how to write it, or ""."""
+    well_formed = isinstance(filters, dict) and all(
+        isinstance(values, list) and values and all(isinstance(value, str) for value in values)
+        for values in filters.values()
+    )
+    if well_formed:
+        return ""
+    return 'Write filters like {"model": ["gpt-5", "gpt-5-mini"]}; leave {} to count everything.'
+
+
+def filters_sentence(filters: Mapping[str, Sequence[str]]) -> str:
+    """Return which usage counts, in words."""
+    if not filters:
+        return "Everything that the OpenMeter meter counts."
+    parts = [f"{name} is {' or '.join(values)}" for name, values in sorted(filters.items())]
+    return f"Only usage whose {' and whose '.join(parts)}."
+
+
+def style_sentence(event_time_window: str) -> str:
+    """Return how Stripe is told, in words."""
+    if event_time_window == "hour":
+        return (
+            "Set: one value stands for a whole UTC hour, and Stripe keeps the one that it received last. A "
+            "correction sends the hour's whole total again."
+        )
+    return (
+        "Delta: Stripe adds all values up. Each report carries what is missing of its slice, so a "
+        "correction sends the difference, also below zero."
+    )
+
+
+def units_sentence(*, scale: str, decimals: int) -> str:
+    """Return how a measurement becomes billed units, in words."""
+    times = "as it is measured" if scale == "1" else f"measured × {scale}"
+    return f"Billed units are usage {times}, rounded half-even to {decimals} decimals."

@@ -7,14 +7,11 @@ from django.db import IntegrityError, transaction
 
 from sync.domain.timeline import HOUR, floor_to
 from sync.models import Customer, Finding, Subject
+from sync.operations.keep_reason import keep_reason
 from sync.operations.measure_anew import measure_customer_from
 from sync.ports import InvalidInput
 
 LONGEST_KEY = 512
-REASON = "_change_reason"
-"""Where simple-history looks for the reason of a save."""
-LONGEST_REASON = 100
-"""What a history row holds; the log entry beside it has all of it."""
 
 
 def link_subject(
@@ -53,12 +50,6 @@ def check_key(key: str) -> str:
         msg = f"A key has 1 to {LONGEST_KEY} characters."
         raise InvalidInput(msg)
     return key
-
-
-def keep_reason(subject: Subject, why: str) -> Subject:
-    """The history row of the next save says why."""
-    setattr(subject, REASON, why[:LONGEST_REASON])
-    return subject
 
 
 def next_hour(now: datetime) -> datetime:

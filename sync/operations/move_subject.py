@@ -6,7 +6,8 @@ from datetime import datetime
 from django.db import IntegrityError, transaction
 
 from sync.models import Customer, Subject
-from sync.operations.link_subject import keep_reason, next_hour, resolve_subject_findings
+from sync.operations.keep_reason import keep_reason
+from sync.operations.link_subject import next_hour, resolve_subject_findings
 from sync.ports import InvalidInput
 
 

@@ -146,10 +146,10 @@ class SetUpStripe(Dialog):
                 now=timezone.now(),
             )
         except InvalidInput as error:
-            raise InvalidInput(_named_as_here(str(error), form)) from error
+            raise InvalidInput(named_as_here(str(error), form)) from error
         made = Meter.objects.filter(stripe_id__in=[one.id for one in result.objects])
         about: list[Model] = [*made, *self.rows]
-        note = [f"Nothing measures this meter yet. {_named_as_here(result.note, form)}"]
+        note = [f"Nothing measures this meter yet. {named_as_here(result.note, form)}"]
         return Outcome(
             message=f"Set up: {', '.join(_words(one) for one in result.objects)}.",
             about=about,
@@ -209,7 +209,7 @@ def _next_step(result: SetUpResult) -> SafeString:
     )
 
 
-def _named_as_here(sentence: str, form: forms.Form) -> str:
+def named_as_here(sentence: str, form: forms.Form) -> str:
     """Return a sentence of the command with the form's labels instead of its options."""
 
     def label(option: re.Match[str]) -> str:

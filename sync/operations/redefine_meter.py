@@ -1,0 +1,109 @@
+"""Start a new definition of a meter whose old one has been reported by."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+
+from sync.domain.meters import why_bad_filters
+from sync.models import Meter
+from sync.operations.keep_reason import keep_reason
+from sync.operations.measure_anew import measure_anew
+from sync.operations.set_up_stripe import SetUpOptions, Window, set_up_stripe
+from sync.ports import BillingGateway, InvalidInput, UsageSource
+from sync.queries.meter_story import is_frozen
+
+MOST_DECIMALS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """How a meter is to measure from now on, and what it is called in Stripe."""
+
+    event_name: str
+    meter_name: str
+    window: Window
+    openmeter_slug: str
+    filters: dict[str, Any]
+    scale: Decimal
+    decimals: int
+    confirm_live: str = ""
+
+
+def redefine_meter(
+    *,
+    meter: Meter,
+    definition: Definition,
+    stripe: BillingGateway,
+    openmeter: UsageSource,
+    why: str,
+    now: datetime,
+) -> Meter:
+    """A Stripe meter with the new definition exists and is known here; return it. The old one stays.
+
+    Nothing is billed by it until prices on it have subscriptions. Safe to call twice. Raises
+    `InvalidInput` where the name belongs to a meter that was reported by already, or the definition cannot
+    be measured; then nothing is stored.
+    """
+    _check(meter, definition, openmeter)
+    result = set_up_stripe(
+        stripe=stripe,
+        openmeter=openmeter,
+        options=SetUpOptions(
+            event_name=definition.event_name,
+            meter_name=definition.meter_name,
+            window=definition.window,
+            openmeter_meter=definition.openmeter_slug,
+            meter_only=True,
+            confirm_live=definition.confirm_live,
+        ),
+        now=now,
+    )
+    with transaction.atomic():
+        new = Meter.objects.select_for_update().get(stripe_id=result.objects[0].id)
+        _check_unused(new)
+        new.filters, new.scale = definition.filters, definition.scale
+        new.decimals = definition.decimals
+        new.settle_seconds, new.max_units_per_slice = meter.settle_seconds, meter.max_units_per_slice
+        changed = ["filters", "scale", "decimals", "settle_seconds", "max_units_per_slice"]
+        keep_reason(new, why).save(update_fields=changed)
+        measure_anew(new)
+    return new
+
+
+def _check(meter: Meter, definition: Definition, openmeter: UsageSource) -> None:
+    """Refuse what could not be measured before anything is created."""
+    if definition.event_name == meter.event_name:
+        msg = f"The old definition keeps the event name {meter.event_name}: choose another one."
+        raise InvalidInput(msg)
+    if definition.scale <= 0:
+        msg = "The scale must be above zero."
+        raise InvalidInput(msg)
+    if not 0 <= definition.decimals <= MOST_DECIMALS:
+        msg = f"Decimals are a number from 0 to {MOST_DECIMALS}."
+        raise InvalidInput(msg)
+    if problem := why_bad_filters(definition.filters):
+        raise InvalidInput(problem)
+    for named in Meter.objects.filter(event_name=definition.event_name):
+        _check_unused(named)
+    _check_keys(definition, openmeter)
+
+
+def _check_keys(definition: Definition, openmeter: UsageSource) -> None:
+    """What set-up says of a slug that OpenMeter does not have is not said here again."""
+    source = next((one for one in openmeter.meters() if one.slug == definition.openmeter_slug), None)
+    unknown = sorted(set(definition.filters) - set(source.group_by)) if source else []
+    if unknown and source:
+        known = ", ".join(source.group_by) or "nothing"
+        msg = (
+            f"OpenMeter's meter {source.slug} does not group by {', '.join(unknown)} (it groups by: {known})."
+        )
+        raise InvalidInput(msg)
+
+
+def _check_unused(named: Meter) -> None:
+    if is_frozen(named):
+        msg = f"The meter {named.event_name} was reported by already: choose another event name."
+        raise InvalidInput(msg)

@@ -1,0 +1,198 @@
+"""What staff see of a meter, and how they start a new definition of it."""
+
+from decimal import Decimal
+from html import unescape
+
+import pytest
+
+from sync.domain.meters import filters_sentence, style_sentence, units_sentence
+from sync.models import Meter
+from sync.operations.redefine_meter import Definition, redefine_meter
+from sync.ports import InvalidInput
+from sync.wiring import connect
+from tests.factories import FindingFactory, MeterFactory, PauseFactory, UsageReportFactory, subscribe
+from tests.office import dialog_url, log_of, text_of
+from tests.world import HOUR, START
+
+FORM = {
+    "event_name": "tokens_2",
+    "meter_name": "Tokens, in thousands",
+    "window": "none",
+    "openmeter_meter": "tokens",
+    "filters": "{}",
+    "scale": "0.001",
+    "decimals": "3",
+    "why": "Sold by the thousand.",
+}
+
+
+class TestMeterPage:
+    def test_says_in_words_how_it_works_and_what_stands_in_the_way(self, office, db):
+        meter = MeterFactory(event_time_window="hour", filters={"model": ["a", "b"]}, scale=Decimal("0.5"))
+        PauseFactory(meter=meter, reason="Prices change.")
+        FindingFactory(meter=meter, message="Something is odd.")
+        page = text_of(office.get(office.browser(), dialog_url("meter", "change", meter.pk)))
+        assert style_sentence("hour") in unescape(page)
+        assert "Only usage whose model is a or b." in page
+        assert "measured × 0.5" in page
+        assert "Prices change." in page
+        assert "Something is odd." in page
+        assert "its definition can still change" in page
+        assert "No price is on this meter" in page
+
+    def test_shows_what_is_frozen_the_prices_and_how_many_are_on_it(self, office, db):
+        enrolment = subscribe()
+        UsageReportFactory(enrolment=enrolment)
+        meter = enrolment.meter
+        page = text_of(office.get(office.browser(), dialog_url("meter", "change", meter.pk)))
+        assert "Frozen:" in page
+        assert meter.prices.get().stripe_id in page
+        assert "1 customer is enrolled" in page
+        assert "1.000000" not in page
+
+    def test_a_viewer_sees_the_same_and_edits_nothing(self, office, db):
+        meter = MeterFactory()
+        browser = office.browser("eve", group="Billing viewer")
+        page = text_of(office.get(browser, dialog_url("meter", "change", meter.pk)))
+        assert 'name="scale"' not in page
+        assert "1.000000" not in page
+
+    def test_the_list_says_which_are_reported(self, office, db):
+        MeterFactory(active=False)
+        PauseFactory(meter=MeterFactory())
+        MeterFactory()
+        page = text_of(office.get(office.browser(), dialog_url("meter", "changelist")))
+        assert all(word in page for word in ("not reported", "paused", ">reported"))
+
+
+@pytest.mark.parametrize(
+    ("filters", "sentence"),
+    [
+        ({}, "Everything that the OpenMeter meter counts."),
+        (
+            {"model": ["a"], "plan": ["x", "y"]},
+            "Only usage whose model is a and whose plan is x or y.",
+        ),
+    ],
+)
+def test_filters_are_said_in_words(filters, sentence):
+    assert filters_sentence(filters) == sentence
+
+
+def test_units_are_said_in_words():
+    assert units_sentence(scale="1", decimals=6).startswith("Billed units are usage as it is measured")
+
+
+class TestNewDefinition:
+    def test_is_a_new_meter_and_nothing_that_was_reported_changes(self, world, office):
+        ada = world.subscriber(tokens := world.meter())
+        world.use("ada", 500, START + HOUR / 2)
+        world.later(hours=2)
+        world.report()
+        old, browser = Meter.objects.get(), office.browser()
+        url = dialog_url("meter", "redefine", old.pk)
+        assert tokens.price in text_of(office.get(browser, url))
+        assert office.post(browser, url, **FORM).status_code == 302
+        new = Meter.objects.get(event_name="tokens_2")
+        assert (new.openmeter_slug, new.scale, new.decimals) == ("tokens", Decimal("0.001"), 3)
+        assert new.history.latest().history_change_reason == "Sold by the thousand."
+        sentence = "The meter tokens_2 carries the new definition of tokens. Sold by the thousand."
+        assert log_of(new) == log_of(old) == [sentence]
+        old.refresh_from_db()
+        assert (old.scale, old.event_name) == (1, "tokens")
+        assert world.billed(ada) == 500
+        world.later(minutes=5)
+        self.move(world, ada, new)
+        world.sync()
+        world.use("ada", 2000, world.now + HOUR / 2)
+        world.later(hours=2)
+        world.report()
+        assert (world.billed(ada), world.billed(ada, "tokens_2")) == (500, 2)
+
+    def move(self, world, who, meter):
+        """Do in Stripe what the dialog says has to be done there."""
+        price = world.stripe(
+            "POST",
+            "/prices",
+            currency="usd",
+            unit_amount=1000,
+            product_data={"name": "tokens"},
+            recurring={"interval": "month", "usage_type": "metered", "meter": meter.stripe_id},
+        )
+        world.stripe("POST", "/subscription_items", subscription=who.subscription, price=price["id"])
+        world.stripe("DELETE", f"/subscription_items/{who.item}")
+
+    def test_is_for_meters_that_were_reported_by(self, office, db):
+        meter = MeterFactory()
+        page = text_of(office.get(office.browser(), dialog_url("meter", "redefine", meter.pk)))
+        assert "change its definition on its page" in page
+
+    @pytest.mark.parametrize(
+        ("change", "sentence"),
+        [
+            ({"event_name": "tokens"}, "choose another one"),
+            ({"scale": "0"}, "above zero"),
+            ({"filters": '{"model": "x"}'}, "Write filters like"),
+            ({"filters": '{"model": ["x"]}'}, "does not group by model"),
+            ({"openmeter_meter": "nothing"}, "has no meter nothing"),
+            ({"event_name": "taken"}, "was reported by already"),
+        ],
+    )
+    def test_refuses_what_cannot_be_measured_and_creates_nothing(self, world, office, change, sentence):
+        world.meter()
+        world.sync()
+        old = Meter.objects.get()
+        subscribe_and_report(old)
+        subscribe_and_report(MeterFactory(event_name="taken"))
+        answer = office.post(office.browser(), dialog_url("meter", "redefine", old.pk), **FORM | change)
+        assert answer.status_code == 200
+        assert sentence in text_of(answer).replace("&quot;", '"')
+        assert not Meter.objects.filter(event_name="tokens_2").exists()
+
+    def test_can_be_repeated_until_it_is_reported_by(self, world):
+        world.meter()
+        world.sync()
+        old, connections = Meter.objects.get(), connect(config=world.config)
+        for scale in (Decimal(2), Decimal(3)):
+            new = redefine_meter(
+                meter=old,
+                definition=definition(scale),
+                stripe=connections.stripe,
+                openmeter=connections.openmeter,
+                why="x",
+                now=world.now,
+            )
+        assert (Meter.objects.count(), new.scale) == (2, 3)
+        subscribe_and_report(new)
+        with pytest.raises(InvalidInput, match="reported by already"):
+            redefine_meter(
+                meter=old,
+                definition=definition(Decimal(4)),
+                stripe=connections.stripe,
+                openmeter=connections.openmeter,
+                why="x",
+                now=world.now,
+            )
+
+    def test_needs_its_permission(self, office, db):
+        meter = MeterFactory()
+        subscribe_and_report(meter)
+        browser = office.browser("eve", group="Billing operator")
+        assert office.post(browser, dialog_url("meter", "redefine", meter.pk), **FORM).status_code == 403
+
+
+def definition(scale):
+    return Definition(
+        event_name="tokens_2",
+        meter_name="Tokens",
+        window="none",
+        openmeter_slug="tokens",
+        filters={},
+        scale=scale,
+        decimals=3,
+    )
+
+
+def subscribe_and_report(meter):
+    """Let the meter have been reported by."""
+    UsageReportFactory(enrolment__meter=meter)
