@@ -58,6 +58,7 @@ ACTS = {
     "sync.customer/sync": {OPERATOR, ADMIN},
     "sync.finding/resolve": {OPERATOR, ADMIN},
     "sync.meter/pause": {OPERATOR, ADMIN},
+    "sync.meter/redefine": {ADMIN},
     "sync.meter/resume": {OPERATOR, ADMIN},
     "sync.meter/set_up": {ADMIN},
     "sync.meter/sync": {OPERATOR, ADMIN},
