@@ -42,7 +42,7 @@ UNFOLD: dict[str, Any] = {
     "ENVIRONMENT_TITLE_PREFIX": "sync.admin.environment.title_prefix",
     "DASHBOARD_CALLBACK": "sync.admin.overview.overview",
     "STYLES": [_stylesheet(name) for name in ("console", "chips", "mappings", "runs", "overview")],
-    "SCRIPTS": [_script("console"), _script("icons")],
+    "SCRIPTS": [_script("console"), _script("accessibility")],
     "COMMAND": {
         "search_models": ["sync.customer", "sync.subscription", "sync.meter"],
         "show_history": False,

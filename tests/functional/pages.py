@@ -60,7 +60,7 @@ def opened_dialogs() -> Iterator[Opened]:
     for model, shown in admin.site._registry.items():
         if not isinstance(shown, ConsoleAdmin):
             continue
-        ids = list(model._default_manager.order_by("pk").values_list("pk", flat=True)[:10])
+        ids = list(model._default_manager.order_by("pk").values_list("pk", flat=True)[:6])
         for dialog in shown.dialogs:
             name = f"{label(model)}/{dialog.name}"
             if Place.LIST in dialog.places:
@@ -69,6 +69,34 @@ def opened_dialogs() -> Iterator[Opened]:
                 yield Opened(name, f"{page(model, dialog.name)}?ids={','.join(map(str, ids))}")
             if Place.OBJECT in dialog.places:
                 yield from (Opened(name, page(model, dialog.name, pk)) for pk in ids)
+
+
+def lists() -> Iterator[str]:
+    """Yield the overview and every list."""
+    yield reverse("admin:index")
+    for model in admin.site._registry:
+        yield page(model, "changelist")
+
+
+def rows() -> Iterator[str]:
+    """Yield the page of the first row of each kind, of reports and runs the first in each status."""
+    for model in admin.site._registry:
+        found = model._default_manager.order_by("pk")
+        first = {getattr(row, "status", ""): row.pk for row in found.reverse()[:50]}
+        yield from (page(model, "change", pk) for pk in sorted(first.values()))
+
+
+def dialogs() -> Iterator[str]:
+    """Yield every dialog, for one row that it makes sense for or for the whole list."""
+    for model, shown in admin.site._registry.items():
+        found = list(shown.get_queryset(None).order_by("pk")[:50])
+        for dialog in getattr(shown, "dialogs", ()):
+            if Place.LIST in dialog.places:
+                yield page(model, dialog.name)
+            if Place.OBJECT not in dialog.places:
+                continue
+            sensible = [row.pk for row in found if not dialog.why_not(row)] or [row.pk for row in found]
+            yield page(model, dialog.name, sensible[0])
 
 
 def address_names() -> set[str]:

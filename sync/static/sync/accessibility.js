@@ -1,5 +1,6 @@
-// The icon font draws words: "bolt Report usage…" would be read aloud. Icons beside a text are hidden from
-// screen readers, icons that stand alone get a name, and what is clicked with a mouse can be reached by key.
+// Makes unfold's pages usable without a mouse and without eyes. The icon font draws words: "bolt Report usage…"
+// would be read aloud. Icons beside a text are hidden from screen readers, icons that stand alone get a name,
+// and what is clicked with a mouse can be reached by key.
 "use strict";
 
 const NAMES = {
@@ -45,7 +46,14 @@ function makeUsable(root) {
 document.addEventListener("DOMContentLoaded", () => makeUsable(document));
 document.addEventListener("htmx:afterSwap", (event) => makeUsable(event.target.parentNode || document));
 
-// Django names the icons in its two-list boxes, but gives them no role, so nobody would hear the name.
-window.addEventListener("load", () => setTimeout(() => {
+// What Django and select2 build after the page: icons with a name but no role, boxes without their label.
+function nameWidgets() {
   for (const icon of document.querySelectorAll(".help-tooltip[aria-label]")) icon.setAttribute("role", "img");
-}));
+  for (const select of document.querySelectorAll("select.select2-hidden-accessible")) {
+    const label = document.querySelector(`label[for="${select.id}"]`)?.textContent.trim() || select.name;
+    const box = select.nextElementSibling;
+    for (const part of box?.querySelectorAll("[role=combobox], [role=textbox]") ?? []) part.setAttribute("aria-label", label);
+  }
+}
+
+window.addEventListener("load", () => setTimeout(nameWidgets));
