@@ -8,6 +8,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from sync.admin.console_admin import ConsoleAdmin
 from sync.admin.dialogs.dialog import Dialog, Place
+from sync.models import UsageReport
 
 BUILT_IN = {"changelist", "add", "change", "delete", "history"}
 """What Django's admin adds for every model."""
@@ -56,11 +57,12 @@ def registered_dialogs() -> dict[str, type[Dialog]]:
 
 
 def opened_dialogs() -> Iterator[Opened]:
-    """Yield every dialog's address at every place: for all, for chosen rows, and for each row there is."""
+    """Yield every dialog's address at every place: for all, for chosen rows, and for some single rows."""
     for model, shown in admin.site._registry.items():
         if not isinstance(shown, ConsoleAdmin):
             continue
-        ids = list(model._default_manager.order_by("pk").values_list("pk", flat=True)[:6])
+        some = 6 if model is UsageReport else 2
+        ids = list(model._default_manager.order_by("pk").values_list("pk", flat=True)[:some])
         for dialog in shown.dialogs:
             name = f"{label(model)}/{dialog.name}"
             if Place.LIST in dialog.places:

@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.contrib.admin.sites import all_sites
 from django.contrib.auth.models import Group, User
 from django.test import Client
+from django.urls import reverse
 from unfold.admin import ModelAdmin
 
 from sync.admin.console_admin import ConsoleAdmin
@@ -50,6 +51,8 @@ SEES = {
 
 # Who may carry out which dialog.
 ACTS = {
+    "django_q.schedule/switch_off": {ADMIN},
+    "django_q.schedule/switch_on": {ADMIN},
     "sync.customer/link": {ADMIN},
     "sync.customer/pause": {OPERATOR, ADMIN},
     "sync.customer/report": {OPERATOR, ADMIN},
@@ -87,8 +90,10 @@ WRITES = {
     ("auth.group", "delete"): set(),
 }
 
-# Addresses beside lists, rows and dialogs: who may look at them, and how they are reached.
-OTHER_PAGES: dict[str, tuple[set[str], str]] = {}
+# Addresses beside lists, rows and dialogs: who may look at them, and of which model they show a row.
+OTHER_PAGES = {
+    "sync_reportrun_progress": (EVERYBODY, ReportRun),
+}
 
 
 @pytest.fixture
@@ -136,6 +141,12 @@ def digest():
     return hashlib.sha256(repr(sorted(tables.items())).encode()).hexdigest()
 
 
+def other_page(name, model):
+    """Return the address of a page of its own, of one row where it shows one."""
+    args = [model._default_manager.order_by("pk").values_list("pk", flat=True)[0]] if model else []
+    return reverse(f"admin:{name}", args=args)
+
+
 def may(person, those):
     return person == SUPERUSER or person in those
 
@@ -169,7 +180,8 @@ class TestStaff:
         for name, address in opened_dialogs():
             expected = 200 if may(person, ACTS[name]) else 403
             assert client.get(address).status_code == expected, address
-        for who, address in OTHER_PAGES.values():
+        for name, (who, model) in OTHER_PAGES.items():
+            address = other_page(name, model)
             assert client.get(address).status_code == (200 if may(person, who) else 403), address
         assert client.get("/").status_code == 200
         assert digest() == before
@@ -213,6 +225,7 @@ class TestOutsiders:
     def test_are_sent_to_the_login_from_everywhere(self, sit_down, sandbox, person):
         client, before = sit_down(person), digest()
         addresses = ["/", *(address for _, address in opened_dialogs())]
+        addresses += [other_page(name, model) for name, (_, model) in OTHER_PAGES.items()]
         for model in admin.site._registry:
             addresses += [page(model, "changelist"), page(model, "add")]
             for pk in model._default_manager.values_list("pk", flat=True)[:1]:
