@@ -25,7 +25,7 @@ class BillingPeriodAdmin(ReadOnlyAdmin):
         "invoice_id",
     ]
     search_help_text = "Customer, or a Stripe id of item, subscription, customer or invoice"
-    ordering = ["-start", "id"]
+    ordering = ["-id"]  # as they came to be known; there are too many to sort by anything else unasked
     fields = [
         "customer",
         "subscription",

@@ -53,7 +53,8 @@ class UsageReportAdmin(ReadOnlyAdmin):
         "value_units",
         "delivered_at",
     ]
-    list_select_related = ["enrolment__customer", "enrolment__meter"]
+    # Loaded afterwards: joined, SQLite would walk through all customers instead of the newest reports.
+    list_select_related = ()
     list_filter = [
         WaitsFilter,
         ("status", ChoicesDropdownFilter),
@@ -123,7 +124,7 @@ class UsageReportAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[UsageReport]:
         """Load the attempts of a whole page with one query."""
         rows: QuerySet[UsageReport] = super().get_queryset(request)
-        return rows.prefetch_related("delivery_attempts")
+        return rows.prefetch_related("enrolment__customer", "enrolment__meter", "delivery_attempts")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[UsageReport], search_term: str

@@ -34,6 +34,11 @@ def exact_sum(values: list[Decimal]) -> Decimal:
         return sum(values, start=Decimal(0))
 
 
+def exact_add(one: Decimal, other: Decimal) -> Decimal:
+    """Return the sum of two, never rounded; much quicker than `exact_sum` where many are added one by one."""
+    return _CONTEXT.add(one, other)
+
+
 def as_measured(value: Decimal) -> Decimal:
     """Return a measurement with at most 18 decimals, half-even: what the ledger can hold.
 

@@ -96,6 +96,9 @@ class BillingPeriod(models.Model):
     class Meta:
         ordering = ["item", "start"]
         default_permissions = ("view",)
+        indexes = [
+            models.Index(fields=["closes_at"], condition=Q(finalized_at=None), name="period_closing"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["item", "start"], name="period_once_per_item_and_start"),
             models.CheckConstraint(condition=Q(end__gt=F("start")), name="period_ends_after_start"),

@@ -47,12 +47,16 @@ class ClosingPeriod:
 
 def closing_periods(*, now: datetime, until: datetime, limit: int | None = None) -> list[ClosingPeriod]:
     """Return periods that close in `(now, until]`, soonest first; of those, what is not in comes first."""
-    rows = (
-        periods_closing(now=now, until=until)
-        .select_related("item__subscription__customer", "item__meter")
-        .order_by("closes_at", "is_in", "pk")
-    )
-    return [_shown(row) for row in (rows[:limit] if limit else rows)]
+    rows = periods_closing(now=now, until=until)
+    if limit:
+        # Chosen first, so that what is in need not be asked of thousands that close on the same day.
+        rows = rows.filter(pk__in=list(rows.order_by("closes_at", "pk").values_list("pk", flat=True)[:limit]))
+    return shown(rows.order_by("closes_at", "is_in", "pk"))
+
+
+def shown(rows: QuerySet[Any]) -> list[ClosingPeriod]:
+    """Return what pages show of annotated periods."""
+    return [_shown(row) for row in rows.select_related("item__subscription__customer", "item__meter")]
 
 
 def periods_closing(*, now: datetime, until: datetime) -> QuerySet[Any]:

@@ -12,7 +12,7 @@ from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
 from sync.domain.accounts import Counts
-from sync.domain.quantities import exact_sum
+from sync.domain.quantities import exact_add
 from sync.domain.timeline import SECOND, Span
 from sync.models import UsageReport
 from sync.models.ledger import how_it_counts
@@ -55,7 +55,7 @@ class Day:
     @property
     def missing_units(self) -> Decimal:
         """What was measured and is not delivered."""
-        return exact_sum([self.measured_units, -self.delivered_units])
+        return exact_add(self.measured_units, -self.delivered_units)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,13 +78,13 @@ class Sums:
                 quantity = Decimal(row.quantity)
             if row.status == Status.DELIVERED:
                 self.delivered += 1
-                held = Decimal(row.value) if self.sets_hours else exact_sum([held, Decimal(row.value)])
+                held = Decimal(row.value) if self.sets_hours else exact_add(held, Decimal(row.value))
             elif row.waits:
                 self.waiting += 1
             elif row.status in UsageReport.BLOCKING:
                 self.failed += 1
-        self.measured = exact_sum([self.measured, quantity])
-        self.held = exact_sum([self.held, held])
+        self.measured = exact_add(self.measured, quantity)
+        self.held = exact_add(self.held, held)
 
     def as_day(self, day: date) -> Day:
         """Return them as what a day comes to."""

@@ -4,19 +4,20 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 
 from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 
-from sync.domain.quantities import exact_sum
+from sync.domain.quantities import exact_add, exact_sum
 from sync.domain.timeline import Span
 from sync.models import UsageReport
 
 Status = UsageReport.Status
 
+NOTHING = Decimal(0)
+SECONDS = len("2026-03-10 09:59:59")
 CHUNK = 5000
 """How many ids go into one IN list here: SQLite and PostgreSQL both take many more."""
 
@@ -49,11 +50,11 @@ def held_units(asked: Sequence[Asked]) -> list[Decimal]:
             UsageReport.objects.filter(GOES_TO_STRIPE, enrolment__in=ids[first : first + CHUNK])
             .filter(event_at__gte=begin, event_at__lt=end)
             .order_by("enrolment", "slice_start", "revision")
-            # Read as text: a month of hours is a long list, and the column's own reading is careful but slow.
+            # Read as text: a month of hours is a long list, and the columns' own reading is careful but slow.
             .values_list(
                 "enrolment_id",
-                "event_at",
-                "slice_start",
+                Cast("event_at", TextField()),
+                Cast("slice_start", TextField()),
                 Cast("value", TextField()),
                 "enrolment__meter__event_time_window",
             )
@@ -63,31 +64,38 @@ def held_units(asked: Sequence[Asked]) -> list[Decimal]:
 
 
 class _Cuts:
-    """Adds rows up between all points where somebody's stretch begins or ends."""
+    """Adds rows up between all points where somebody's stretch begins or ends; instants stay text."""
 
     def __init__(self, asked: Iterable[Asked]) -> None:
-        points: dict[int, set[datetime]] = defaultdict(set)
+        points: dict[int, set[str]] = defaultdict(set)
         for one in asked:
-            points[one.enrolment_id] |= {one.span.start, one.span.end}
+            points[one.enrolment_id] |= {_text(one.span.start), _text(one.span.end)}
         self._points = {pk: sorted(found) for pk, found in points.items()}
-        self._values: dict[tuple[int, int], dict[Any, Decimal]] = defaultdict(dict)
+        self._values: dict[tuple[int, int], dict[str, Decimal]] = defaultdict(dict)
 
-    def take(self, rows: Iterable[tuple[int, datetime, datetime, str, str]]) -> None:
+    def take(self, rows: Iterable[tuple[int, str, str, str, str]]) -> None:
         """Add rows, revisions in order."""
         for pk, event_at, slice_start, text, window in rows:
-            values = self._values[pk, bisect_right(self._points[pk], event_at)]
-            # Where one value stands for an hour, a newer one takes its place; else they add up.
-            key = slice_start if window == "hour" else None
-            value = Decimal(text)
-            values[key] = value if key else exact_sum([values.get(None, Decimal(0)), value])
+            # An event's time is a whole second, and UTC in every database.
+            values = self._values[pk, bisect_right(self._points[pk], event_at[:SECONDS])]
+            if window == "hour":
+                # One value stands for an hour: a newer one takes its place.
+                values[slice_start] = Decimal(text)
+            else:
+                values[""] = exact_add(values.get("", NOTHING), Decimal(text))
 
     def units(self, one: Asked) -> Decimal:
         """Return what a stretch comes to."""
         points = self._points[one.enrolment_id]
-        first, last = points.index(one.span.start) + 1, points.index(one.span.end) + 1
+        first, last = points.index(_text(one.span.start)) + 1, points.index(_text(one.span.end)) + 1
         parts = [
             value
             for number in range(first, last)
             for value in self._values.get((one.enrolment_id, number), {}).values()
         ]
         return exact_sum(parts)
+
+
+def _text(instant: datetime) -> str:
+    """Return an instant as databases write it, so that texts come in the order of time."""
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")

@@ -4,11 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from django.db.models import Count, Q
-
 from sync.models import Pause, ReportRun
 from sync.queries.attention import Waiting, count_silent_customers, waiting_for_a_person
-from sync.queries.closing_periods import ClosingPeriod, closing_periods, periods_closing
+from sync.queries.closing_periods import ClosingPeriod, closing_periods, periods_closing, shown
 from sync.queries.first_steps import FirstSteps, first_steps
 from sync.queries.last_runs import last_runs
 from sync.queries.meter_days import MeterDays, meter_days
@@ -66,7 +64,16 @@ def overview(*, now: datetime, may_see: Callable[[str], bool]) -> Overview:
 
 def _closing(now: datetime) -> Closing:
     until = now + CLOSING
-    counts = periods_closing(now=now, until=until).aggregate(
-        count=Count("pk"), missing=Count("pk", filter=Q(is_in=False, end__lte=now - SLICE_SHOULD_BE_IN))
+    closing = periods_closing(now=now, until=until)
+    # What could still be in is not asked of a period that goes on.
+    missing = closing.filter(end__lte=now - SLICE_SHOULD_BE_IN).filter(is_in=False)
+    first = shown(missing.order_by("closes_at", "pk")[:MOST_CLOSING])
+    known = {(one.subscription_id, one.meter) for one in first}
+    others = closing_periods(now=now, until=until, limit=MOST_CLOSING)
+    return Closing(
+        count=closing.count(),
+        missing=missing.count(),
+        periods=[*first, *(one for one in others if (one.subscription_id, one.meter) not in known)][
+            :MOST_CLOSING
+        ],
     )
-    return Closing(**counts, periods=closing_periods(now=now, until=until, limit=MOST_CLOSING))
