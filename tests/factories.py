@@ -18,6 +18,12 @@ HOUR = timedelta(hours=1)
 SECOND = timedelta(seconds=1)
 
 
+def letters(number: int) -> str:
+    """Return a number without digits, so that nobody is found by a report's number: a, b, … z, ba, bb, …"""
+    rest, last = divmod(number, 26)
+    return (letters(rest) if rest else "") + chr(ord("a") + last)
+
+
 class StripeAccountFactory(DjangoModelFactory):
     class Meta:
         model = m.StripeAccount
@@ -34,9 +40,9 @@ class CustomerFactory(DjangoModelFactory):
         model = m.Customer
 
     stripe_id = factory.Sequence("cus_{}".format)
-    name = factory.Sequence("Customer {}".format)
+    name = factory.Sequence(lambda number: f"Customer {letters(number).upper()}")
     email = factory.LazyAttribute(lambda row: f"{row.external_key}@example.com")
-    external_key = factory.Sequence("key-{}".format)
+    external_key = factory.Sequence(lambda number: f"key-{letters(number)}")
     fetched_at = NOW
 
 
