@@ -69,7 +69,7 @@ class RunPage:
     more_scope: int
     confirmed: Sequence[tuple[str, Decimal]]
     lines: Sequence[RunLine]
-    more_lines: int
+    more_lines: bool
     history: Sequence[LogEntry]
 
 
@@ -77,7 +77,7 @@ def run_page(*, run: ReportRun, now: datetime) -> RunPage:
     """Return what a run's page shows; a constant number of queries, and no lines while it goes on."""
     goes_on = run.status in GOES_ON
     scope, more_scope = _scope(Scope.stored(run.scope))
-    lines, more_lines = ([], 0) if goes_on else _lines(run)
+    lines, more_lines = ([], False) if goes_on else _lines(run)
     return RunPage(
         run=run,
         goes_on=goes_on,
@@ -152,21 +152,26 @@ def _confirmed(run: ReportRun) -> list[tuple[str, Decimal]]:
     )
 
 
-def _lines(run: ReportRun) -> tuple[list[RunLine], int]:
-    """Return what reached Stripe of the run's reports, per customer and meter, and how many are left out."""
+def _lines(run: ReportRun) -> tuple[list[RunLine], bool]:
+    """Return what reached Stripe of the run's first reports, and whether there is more."""
     delivered = UsageReport.objects.filter(run=run, status=UsageReport.Status.DELIVERED)
-    enrolments = delivered.order_by("enrolment__customer__name", "enrolment").values_list(
-        "enrolment", flat=True
-    )
-    ids = list(dict.fromkeys(enrolments.distinct()))
+    # A run keeps a customer's reports together, so this stops long before it has read all of them.
+    ids: dict[int, None] = {}
+    for pk in delivered.order_by("pk").values_list("enrolment", flat=True).iterator(chunk_size=2000):
+        ids[pk] = None
+        if len(ids) > LINES:
+            break
+    shown = list(ids)[:LINES]
     rows: dict[int, list[UsageReport]] = defaultdict(list)
-    for row in delivered.filter(enrolment__in=ids[:LINES]).select_related(
+    for row in delivered.filter(enrolment__in=shown).select_related(
         "enrolment__customer", "enrolment__meter"
     ):
         rows[row.enrolment_id].append(row)
     before = held_before([row for many in rows.values() for row in many if row.enrolment.meter.sets_hours])
     prices = _prices([many[0] for many in rows.values()])
-    return [_line(rows[pk], before, prices) for pk in ids[:LINES]], max(0, len(ids) - LINES)
+    lines = [_line(many, before, prices) for many in rows.values()]
+    lines.sort(key=lambda line: (line.customer.name, line.customer.pk, line.meter.slug))
+    return lines, len(ids) > LINES
 
 
 def _line(
