@@ -4,10 +4,12 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from sync.clients import openmeter_transport, stripe
 from sync.clients.openmeter import OpenMeterClient
 from sync.clients.openmeter_transport import OpenMeterTransport
 from sync.clients.stripe import StripeGateway
 from sync.conf import STRIPE_ADDRESS, Config, load_config
+from sync.operations.check_connections import StripeProbe
 from sync.operations.report_request import ReportRules
 from sync.ports import BillingGateway, Misconfigured, UsageSource
 
@@ -47,6 +49,35 @@ def connect(*, config: Config | None = None) -> Connections:
         config=config,
         stripe=StripeGateway(key=config.stripe_key, base=config.stripe_api_base, livemode=config.livemode),
         openmeter=OpenMeterClient(OpenMeterTransport(url=config.openmeter_url, token=config.openmeter_token)),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probes:
+    """The two APIs, for somebody who waits before a page: everything is asked once, and not for long."""
+
+    stripe: StripeProbe
+    openmeter: UsageSource
+
+
+def connect_briefly(config: Config) -> Probes:
+    """Return what a check of the connections asks; raise `Misconfigured` as `connect` does."""
+    guard(config)
+    return Probes(
+        stripe=StripeGateway(
+            key=config.stripe_key,
+            base=config.stripe_api_base,
+            livemode=config.livemode,
+            timeout=stripe.BRIEFLY,
+        ),
+        openmeter=OpenMeterClient(
+            OpenMeterTransport(
+                url=config.openmeter_url,
+                token=config.openmeter_token,
+                timeout=openmeter_transport.BRIEFLY,
+                tries=1,
+            )
+        ),
     )
 
 

@@ -7,6 +7,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from sync.models import ReportRun, UsageReport
+from sync.operations.check_connections import May
 from sync.queries.closing_periods import ClosingPeriod
 from sync.queries.reporting_health import SLICE_SHOULD_BE_IN
 
@@ -116,3 +117,9 @@ def yes_no_chip(*, is_good: bool, good: str, bad: str) -> SafeString:
     if is_good:
         return chip(good, tone=GOOD, icon="check_circle")
     return chip(bad, tone=BAD, icon="error")
+
+
+def may_chip(may: May) -> SafeString:
+    """Return whether a key may do something as a chip."""
+    tone, icon = {May.YES: (GOOD, "check_circle"), May.NO: (BAD, "block"), May.UNKNOWN: (QUIET, "help")}[may]
+    return chip(may.value, tone=tone, icon=icon)

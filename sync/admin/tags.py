@@ -5,7 +5,7 @@ from django.db import models
 from django.utils.safestring import SafeString
 
 from sync.admin import formats, links
-from sync.admin.chips import attempt_chip, closing_chip, report_chip, run_chip, subscription_chip
+from sync.admin.chips import attempt_chip, closing_chip, may_chip, report_chip, run_chip, subscription_chip
 from sync.domain.price_words import price_sentence as words
 from sync.models import Price
 
@@ -19,6 +19,7 @@ register.filter("attempt_chip", attempt_chip)
 register.filter("run_chip", run_chip)
 register.filter("subscription_chip", subscription_chip)
 register.filter("closing_chip", closing_chip)
+register.filter("may_chip", may_chip)
 
 
 @register.filter

@@ -14,6 +14,8 @@ from sync.ports import AnswerTooLarge, Misconfigured, NotFound, Rejected, SyncEr
 
 TIMEOUT = httpx.Timeout(connect=3.05, read=60.0, write=10.0, pool=10.0)
 """OpenMeter's own server gives up reading after 60 seconds."""
+BRIEFLY = httpx.Timeout(connect=2.0, read=4.0, write=4.0, pool=4.0)
+"""For somebody who waits before a page."""
 TRIES = 3
 PASSING = frozenset({408, 429, 502, 503, 504})
 """Statuses that may be gone a moment later."""
@@ -34,8 +36,10 @@ class OpenMeterTransport:
         retry_pause_seconds: float = 0.5,
         max_response_bytes: int = MAX_RESPONSE_BYTES,
         timeout: httpx.Timeout = TIMEOUT,
+        tries: int = TRIES,
     ) -> None:
         """Open no connection yet."""
+        self._tries = tries
         self._url, self._token = url, token
         self._retry_pause_seconds = retry_pause_seconds
         self._max_response_bytes = max_response_bytes
@@ -72,7 +76,7 @@ class OpenMeterTransport:
         self, path: str, params: Params, body: Mapping[str, Any] | None
     ) -> tuple[int, str, bytes]:
         """Repeat what may pass: every call only reads."""
-        for attempt in range(1, TRIES):
+        for attempt in range(1, self._tries):
             try:
                 answer = self._send(path, params, body)
             except TemporaryFailure:

@@ -40,6 +40,8 @@ TOLD_OF = (
 )
 """Types of events about what is mirrored; Stripe takes 20 at most."""
 CONNECT_SECONDS, READ_SECONDS = 3.05, 10.0
+BRIEFLY = (2.0, 4.0)
+"""For somebody who waits before a page."""
 
 
 class StripeGateway:
@@ -134,6 +136,24 @@ class StripeGateway:
         return self._with_items(
             self._calls.read_living(lambda: self._api.subscriptions.retrieve(stripe_id), dict)
         )
+
+    def probe(self, read: str) -> str:
+        """Ask for one object of a kind, once; return its id where that says more than that it may be read.
+
+        A read is account, or the plural name of what is mirrored. Raises what the answer means.
+        """
+        if read == "account":
+            return self._calls.read_once(self._api.accounts.retrieve_current, lambda body: str(body["id"]))
+        probes: dict[str, tuple[Any, Mapping[str, object]]] = {
+            "meters": (self._api.billing.meters.list, {}),
+            "prices": (self._api.prices.list, {"expand": ["data.product", "data.tiers"]}),
+            "customers": (self._api.customers.list, {}),
+            "subscriptions": (self._api.subscriptions.list, {"status": "all"}),
+            "events": (self._api.events.list, {}),
+        }
+        listed, asked = probes[read]
+        self._calls.read_once(lambda: listed({"limit": 1, **asked}), lambda body: len(body["data"]))
+        return ""
 
     # --- set-up: find, else create
 

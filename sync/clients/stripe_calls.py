@@ -61,6 +61,11 @@ class StripeCalls:
         self._pacer.wait()
         return self._parsed(ask, parse, call=Call.READ)
 
+    def read_once(self, ask: Send, parse: Callable[[Body], P]) -> P:
+        """Ask once: somebody waits for the answer, and may ask again."""
+        self._pacer.wait()
+        return self._parsed(ask, parse, call=Call.READ)
+
     def read_living(self, ask: Send, parse: Callable[[Body], P]) -> P:
         """Ask for one object; `NotFound` also for one that Stripe still shows as deleted."""
         body = self.read(ask, dict)
