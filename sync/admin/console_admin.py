@@ -33,6 +33,8 @@ class ConsoleAdmin(ModelAdmin):  # type: ignore[misc] # unfold ships no types
     dialogs: ClassVar[Sequence[type[Dialog]]] = ()
     hidden_while_empty: ClassVar[Sequence[str]] = ()
     """Fields of one row's page that say nothing while they have no value."""
+    when_empty: ClassVar[str] = ""
+    """What to do next, said by the list while there is no row; empty where rows appear by themselves."""
     show_full_result_count = False  # counting a large table twice is slow
     list_per_page = 50
     list_filter_submit = True

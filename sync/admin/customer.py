@@ -71,6 +71,7 @@ class CustomerAdmin(ReadOnlyAdmin):
     list_filter = [LinkedFilter, FindingsFilter, ("deleted_at", admin.EmptyFieldListFilter)]
     search_fields = ["stripe_id", "name", "email", "external_key", "subjects__key"]
     search_help_text = "Name, e-mail address, Stripe id, external key or subject"
+    when_empty = "Customers come from Stripe: Sync with Stripe… reads them."
     ordering = ["name", "id"]
     fields = ["name", "email", "in_stripe", "external_key", "fetched_at", "deleted_at"]
     hidden_while_empty = ("external_key", "deleted_at")

@@ -42,6 +42,7 @@ class FindingAdmin(ReadOnlyAdmin):
     list_filter = [OpenFilter, ("kind", ChoicesDropdownFilter), ("meter", RelatedDropdownFilter)]
     search_fields = ["message", "fingerprint", "customer__stripe_id", "customer__name"]
     search_help_text = "A word of the message, or a customer's name or id"
+    when_empty = "No obstacle and no difference was found."
     ordering = ["-found_at", "-id"]
     change_form_before_template = "sync/finding_state.html"
     fields = ["customer_shown", "meter_shown", "item_shown", "found_at", "seen_at", "resolved_at"]

@@ -13,4 +13,5 @@ class IncidentAdmin(ReadOnlyAdmin):
     list_display = ["kind", "message", "began_at", "told_at", "ended_at", "end_told_at"]
     list_filter = ["kind"]
     search_fields = ["message"]
+    when_empty = "Nothing ever kept usage from being billed in time."
     ordering = ["-began_at", "-id"]

@@ -79,6 +79,7 @@ class MeterAdmin(MappingAdmin):
     list_filter = ["active"]
     search_fields = ["event_name", "display_name", "openmeter_slug", "stripe_id"]
     search_help_text = "A name, OpenMeter's slug, or Stripe's id"
+    when_empty = "Run Stripe setup… creates a meter, and Sync with Stripe… reads those that exist."
     ordering = ["event_name", "id"]
     change_form_before_template = "sync/meter_state.html"
     change_form_after_template = "sync/meter_story.html"

@@ -29,6 +29,7 @@ class PauseAdmin(ReadOnlyAdmin):
     list_select_related = ["meter", "customer"]
     list_filter = [InForceFilter]
     search_fields = ["scope", "reason", "paused_by", "customer__name", "meter__event_name"]
+    when_empty = "Nothing stands still, and nothing ever did."
     ordering = ["-paused_at", "-id"]
     fields = [
         "state",

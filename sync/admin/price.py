@@ -24,6 +24,7 @@ class PriceAdmin(ReadOnlyAdmin):
     list_filter = ["active", "usage_type", ("meter", RelatedDropdownFilter)]
     search_fields = ["stripe_id", "product_name", "lookup_key", "meter__event_name"]
     search_help_text = "Product, Stripe id, lookup key or meter"
+    when_empty = "Prices come from Stripe: Sync with Stripe… on Meters reads them."
     ordering = ["product_name", "id"]
     fields = [
         "product",

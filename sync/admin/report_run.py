@@ -47,6 +47,7 @@ class ReportRunAdmin(ReadOnlyAdmin):
         ("dry_run", BooleanRadioFilter),
     ]
     search_fields = ["requested_by", "error", "notes"]
+    when_empty = "Report usage… shows what would be billed before anything is sent."
     ordering = ["-queued_at", "-id"]
     change_form_template = "sync/run.html"
 

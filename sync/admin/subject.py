@@ -36,6 +36,7 @@ class SubjectAdmin(MappingAdmin, ReadOnlyAdmin):
     list_filter = [CurrentFilter, ("customer", AutocompleteSelectFilter)]
     search_fields = ["key", "customer__stripe_id", "customer__name"]
     search_help_text = "A key, or a customer's name or id"
+    when_empty = "A sync gives every customer a key; Link… adds those that it cannot know."
     ordering = ["key", "id"]
     fields = ["key", "customer_shown", "since", "until", "state"]
     readonly_fields = ["customer_shown", "since", "until", "state"]

@@ -87,6 +87,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
     list_filter = [StatusFilter, ClosesFilter]
     search_fields = ["stripe_id", "customer__stripe_id", "customer__name", "customer__email"]
     search_help_text = "Customer's name or e-mail address, or a Stripe id"
+    when_empty = "Subscriptions come from Stripe: Sync with Stripe… reads them."
     ordering = ["-created_at", "id"]
     fields = [
         "in_stripe",

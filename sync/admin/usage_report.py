@@ -65,6 +65,7 @@ class UsageReportAdmin(ReadOnlyAdmin):
     list_sections = [AttemptsSection]
     search_fields = ["identifier"]
     search_help_text = "Number, identifier, Stripe request, or a customer's name, e-mail address or id"
+    when_empty = "Reports come from runs: Report usage… on Runs makes the first ones."
     ordering = ["-slice_end", "-id"]
     # A ledger of millions of rows is neither counted nor sorted by what no index holds.
     paginator = InfinitePaginator

@@ -1,0 +1,35 @@
+"""An empty console says what to do, and doing it leads to the first report."""
+
+ADVICE = {
+    "customer": "Sync with Stripe… reads them",
+    "meter": "Run Stripe setup… creates a meter",
+    "reportrun": "before anything is sent",
+    "finding": "No obstacle and no difference",
+}
+
+
+class TestEmptyConsole:
+    def test_leads_from_the_first_step_to_the_next(self, visit, world_alone):
+        ada = visit("ada")
+        ada.go("/")
+        ada.sees("First steps")
+        ada.button("Run Stripe setup…")
+        ada.page.fill("#id_openmeter_meter", "tokens")
+        ada.page.fill("#id_why", "the first day")
+        ada.button("Set up")
+        ada.sees("Set up: meter")
+        ada.go("/")
+        ada.button("Sync with Stripe…")
+        ada.button("Sync")
+        ada.sees("succeeded")
+        ada.go("/")
+        ada.button("Report usage…")
+        ada.sees("There is nothing to report")
+
+    def test_has_lists_that_say_where_rows_come_from(self, visit):
+        vera = visit("vera")
+        for page, advice in ADVICE.items():
+            vera.go(f"/sync/{page}/")
+            vera.sees(advice)
+        vera.go("/sync/customer/?q=northwind")
+        vera.sees("Nothing matches")
