@@ -22,6 +22,8 @@ Status = ReportRun.Status
 GOES_ON = (Status.QUEUED, Status.RUNNING)
 LINES = 100
 """Customers and meters that the page shows lines of."""
+READ = 2000
+"""Reports that the lines are made of at most: a run may have hundreds of thousands."""
 NAMED = 5
 """Subscriptions that are named one by one; of more, the number says more."""
 SHOULD_HAVE_BEGUN = timedelta(seconds=5)
@@ -155,13 +157,11 @@ def _confirmed(run: ReportRun) -> list[tuple[str, Decimal]]:
 def _lines(run: ReportRun) -> tuple[list[RunLine], bool]:
     """Return what reached Stripe of the run's first reports, and whether there is more."""
     delivered = UsageReport.objects.filter(run=run, status=UsageReport.Status.DELIVERED)
-    # A run keeps a customer's reports together, so this stops long before it has read all of them.
-    ids: dict[int, None] = {}
-    for pk in delivered.order_by("pk").values_list("enrolment", flat=True).iterator(chunk_size=2000):
-        ids[pk] = None
-        if len(ids) > LINES:
-            break
-    shown = list(ids)[:LINES]
+    # A run stores the reports of a customer on a meter together, so the first reports are of few of them.
+    first = list(delivered.order_by("pk").values_list("enrolment", flat=True)[: READ + 1])
+    ids = list(dict.fromkeys(first))
+    # The last one may have more reports than were read.
+    shown = ids[: LINES if len(first) <= READ else max(1, min(LINES, len(ids) - 1))]
     rows: dict[int, list[UsageReport]] = defaultdict(list)
     for row in delivered.filter(enrolment__in=shown).select_related(
         "enrolment__customer", "enrolment__meter"
@@ -171,7 +171,7 @@ def _lines(run: ReportRun) -> tuple[list[RunLine], bool]:
     prices = _prices([many[0] for many in rows.values()])
     lines = [_line(many, before, prices) for many in rows.values()]
     lines.sort(key=lambda line: (line.customer.name, line.customer.pk, line.meter.slug))
-    return lines, len(ids) > LINES
+    return lines, len(first) > READ or len(ids) > LINES
 
 
 def _line(

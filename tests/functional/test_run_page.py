@@ -139,6 +139,20 @@ class TestRunPage:
             counts.append(len(queries))
         assert counts[0] == counts[1]
 
+    def test_reads_no_more_reports_than_it_shows(self, office, browser, world, monkeypatch):
+        monkeypatch.setattr("sync.queries.run_page.READ", 3)
+        tokens = world.meter()
+        for name in ("ada", "bob"):
+            world.subscriber(tokens, name)
+            world.use(name, 1, at("2026-03-10T09:30"))
+            world.use(name, 2, at("2026-03-10T10:30"))
+        world.sync()
+        world.at(at("2026-03-10T11:03"))
+        page = text_of(office.get(browser, page_of(world.report(sync=False).run)))
+        assert ">ada</a>" in page
+        assert ">bob</a>" not in page
+        assert "… and more" in page
+
     def test_is_for_those_who_may_see_runs(self, office, world, ada):
         run = queued(world)
         nobody = office.browser("nina", permission="sync.view_customer")
