@@ -36,7 +36,10 @@ class TestPages:
         self.look_at(visit("root"), found)
 
     def test_are_readable_before_anybody_has_logged_in(self, visit):
-        self.look_at(visit(""), ["/login/"])
+        someone = visit("", scheme="dark")
+        someone.go("/login/")
+        assert someone.page.evaluate("document.documentElement.className") == "dark"
+        self.look_at(someone, ["/login/"])
 
     def test_are_readable_while_there_is_nothing(self, visit, console):
         self.look_at(visit("root"), ["/", *(f"/sync/{name}/" for name in FIRST_SEEN)])

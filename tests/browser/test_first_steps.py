@@ -15,9 +15,13 @@ class TestEmptyConsole:
         ada.sees("First steps")
         ada.button("Run Stripe setup…")
         ada.page.fill("#id_openmeter_meter", "tokens")
+        ada.page.fill("#id_external_key", "northwind")
         ada.page.fill("#id_why", "the first day")
         ada.button("Set up")
         ada.sees("Set up: meter")
+        meters = world_alone.stripe("GET", "/billing/meters")["data"]
+        assert [meter["event_name"] for meter in meters] == ["ai_tokens"]
+        assert len(world_alone.stripe("GET", "/subscriptions")["data"]) == 1
         ada.go("/")
         ada.button("Sync with Stripe…")
         ada.button("Sync")
@@ -25,6 +29,8 @@ class TestEmptyConsole:
         ada.go("/")
         ada.button("Report usage…")
         ada.sees("There is nothing to report")
+        ada.go("/sync/customer/")
+        ada.sees("northwind")
 
     def test_has_lists_that_say_where_rows_come_from(self, visit):
         vera = visit("vera")

@@ -143,22 +143,3 @@ class TestViewer:
         for path in (address, "/sync/reportrun/report/", "/sync/pause/pause/", "/sync/meter/set_up/"):
             assert vera.go(path).status == 403, path
         assert business.billed() == {0}
-
-
-class TestSetUp:
-    def test_creates_what_billing_needs_and_says_where_it_is(self, visit, world_alone):
-        ada = visit("ada")
-        ada.go("/sync/meter/")
-        ada.button("Run Stripe setup…")
-        ada.page.fill("#id_openmeter_meter", "tokens")
-        ada.page.fill("#id_external_key", "northwind")
-        fill_in(ada, "Set up")
-        ada.sees("Set up: meter")
-        meters = world_alone.stripe("GET", "/billing/meters")["data"]
-        assert [meter["event_name"] for meter in meters] == ["ai_tokens"]
-        assert len(world_alone.stripe("GET", "/subscriptions")["data"]) == 1
-        ada.page.get_by_role("link", name="sync with Stripe", exact=True).click()
-        ada.button("Sync")
-        ada.sees("succeeded")
-        ada.go("/sync/customer/")
-        expect(ada.page.locator("#result_list")).to_contain_text("northwind")
