@@ -1,0 +1,51 @@
+"""A dialog about many rows asks the database as often as one about few."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from sync.admin.dialogs.dialog import Place
+from tests.factories import FindingFactory, UsageReportFactory
+from tests.functional.pages import label, page, registered_dialogs
+from tests.integration.test_admin_pages import fill
+
+FEW, MANY = 2, 8
+FUTURE = datetime(2099, 1, 1, tzinfo=UTC)
+FOR_MANY = [name for name, dialog in registered_dialogs().items() if Place.SELECTION in dialog.places]
+
+
+@pytest.fixture
+def root(db, client, settings, sandbox_server, sandbox):
+    """Return the browser of a superuser, and rows that every dialog makes sense for."""
+    settings.SECURE_SSL_REDIRECT = False
+    settings.STRIPE_KEY = "sk_test_queries_0001"
+    settings.STRIPE_API_BASE = sandbox_server.stripe_url
+    settings.OPENMETER_URL = sandbox_server.openmeter_url
+    fill(0, MANY)
+    for _ in range(MANY):
+        UsageReportFactory(status="held", closes_at=FUTURE)
+        UsageReportFactory(status="rejected", closes_at=FUTURE)
+        FindingFactory()
+    client.force_login(User.objects.create_superuser("root"))
+    return client
+
+
+@pytest.mark.parametrize("name", FOR_MANY)
+def test_takes_as_many_queries_for_many_rows_as_for_few(root, name):
+    dialog = registered_dialogs()[name]
+    model = next(model for model in admin.site._registry if label(model) == name.split("/")[0])
+    rows = [row.pk for row in model._default_manager.order_by("pk") if not dialog.why_not(row)]
+    assert len(rows) >= MANY
+
+    def asked(count):
+        chosen = ",".join(str(pk) for pk in rows[:count])
+        with CaptureQueriesContext(connection) as queries:
+            assert root.get(f"{page(model, dialog.name)}?ids={chosen}").status_code == 200
+        return len(queries)
+
+    asked(FEW)
+    assert asked(MANY) == asked(FEW)
