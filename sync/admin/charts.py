@@ -6,7 +6,7 @@ from typing import Any
 
 from sync.queries.day_sums import Day
 
-GREY = "#6b7280"
+GREY = "#7a8496"
 """Legible on white and on black."""
 
 

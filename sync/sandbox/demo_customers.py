@@ -67,7 +67,9 @@ class DemoCustomer:
     """What the subscriptions are set to afterwards, which no API call could."""
     ended_minutes_ago: int = 0
     silent: bool = False
-    """No usage ever appears under its subject."""
+    """No usage appears under its subject."""
+    renews_in_hours: int = 0
+    """Its current billing period ends so soon, whatever `days` says."""
 
     @property
     def email(self) -> str:
@@ -77,11 +79,25 @@ class DemoCustomer:
     def subscribed_at(self, now: dt.datetime) -> dt.datetime:
         """When its subscriptions began."""
         period_start = now - dt.timedelta(days=self.days, seconds=self.offset)
+        if self.renews_in_hours:
+            renewal = now + dt.timedelta(hours=self.renews_in_hours) - dt.timedelta(seconds=self.offset)
+            period_start = renewal - relativedelta(months=1)
         return (period_start - relativedelta(months=self.months)).replace(microsecond=0)
 
 
 CUSTOMERS = (
     DemoCustomer("Northwind Traders", "northwind", 24, 3, 1427, 1.0, utc_offset=1),
+    DemoCustomer(
+        "Consolidated Messenger",
+        "consolidated",
+        5,
+        0,
+        2153,
+        0.3,
+        (TOKENS,),
+        ended_minutes_ago=150,
+        silent=True,
+    ),
     DemoCustomer(
         "Contoso Robotics", "contoso", 19, 2, 2891, 1.6, second_key="contoso-research", utc_offset=-8
     ),
@@ -95,7 +111,7 @@ CUSTOMERS = (
     DemoCustomer("Coho Winery", "coho-winery", 14, 2, 2539, 0.1, (TOKENS,), utc_offset=-8),
     DemoCustomer("Fourth Coffee", "fourth-coffee", 7, 3, 3571, 0.6, utc_offset=-8),
     DemoCustomer("Graphic Design Institute", "graphic-design", 11, 0, 229, 0.8, (TOKENS,), utc_offset=1),
-    DemoCustomer("Humongous Insurance", "humongous", 23, 5, 1097, 1.9, utc_offset=-5),
+    DemoCustomer("Humongous Insurance", "humongous", 29, 5, 1097, 1.9, utc_offset=-5, renews_in_hours=9),
     DemoCustomer("Lakeshore Clinic", "lakeshore", 18, 1, 2711, 0.5, utc_offset=-6),
     DemoCustomer("Litware Studios", "litware", 2, 0, 1733, 0.9, (TOKENS,), utc_offset=9),
     DemoCustomer("Lucerne Dairy", "lucerne", 10, 4, 3461, 0.2, (REQUESTS,), utc_offset=1),

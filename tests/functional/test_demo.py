@@ -78,7 +78,7 @@ class TestDemo:
 
         for demo in (first, second):
             assert demo.returncode == 0, demo.stdout + demo.stderr
-            assert "Filled it with 25 customers, 2 meters" in demo.stdout
+            assert "Filled it with 26 customers, 2 meters" in demo.stdout
             assert re.search(
                 r"stripe_customer: cus_\w+, stripe_price: price_\w+, meter: tokens_total", demo.stdout
             )
@@ -112,15 +112,23 @@ class TestDemo:
             anchors = database.execute(
                 "SELECT DISTINCT substr(start_date, 15, 5) FROM sync_subscription"
             ).fetchall()
-            undelivered = database.execute(
-                "SELECT count(*) FROM sync_usagereport WHERE status <> 'delivered'"
-            ).fetchall()
+            undelivered = dict(
+                database.execute(
+                    "SELECT status, count(*) FROM sync_usagereport"
+                    " WHERE status <> 'delivered' GROUP BY status"
+                ).fetchall()
+            )
+            closing = database.execute(
+                "SELECT count(DISTINCT item_id) FROM sync_billingperiod"
+                " WHERE closes_at BETWEEN datetime('now') AND datetime('now', '1 day')"
+            ).fetchone()
         database.close()
-        assert statuses == {"active": 22, "trialing": 1, "past_due": 1, "canceled": 1}
+        assert statuses == {"active": 22, "trialing": 1, "past_due": 1, "canceled": 2}
         assert subjects == [(2,)]
         assert silent == [(1,)]
-        assert len(anchors) == 25
-        assert undelivered == [(0,)]
+        assert len(anchors) == 26
+        assert undelivered == {"held": 1, "late": 1, "rejected": 1}
+        assert closing == (4,)
 
     def test_serves_the_console_and_ends_everything_with_ctrl_c(self, home, ports):
         with (home / "out").open("w") as out:

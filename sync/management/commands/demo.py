@@ -21,9 +21,10 @@ from django.core.management.base import CommandError, CommandParser
 
 from sync.management.base import EXIT_USAGE, SyncCommand
 from sync.management.demo_processes import POLL_SECONDS, ProcessEnded, Processes, signals_to
-from sync.models import Customer, Subject
+from sync.models import Customer, Meter, Subject
 from sync.ports import InvalidInput, Misconfigured
-from sync.sandbox.demo_customers import CUSTOMERS, PRODUCTS, Product
+from sync.sandbox.demo_customers import CUSTOMERS, PRODUCTS, TOKENS, Product
+from sync.sandbox.demo_troubles import LIMIT, REFUSED, make_trouble
 from sync.sandbox.demo_world import KEY, fill
 
 HOST = "127.0.0.1"
@@ -96,6 +97,7 @@ class Command(SyncCommand):
             with Processes(home=settings.BASE_DIR, log=place.log, env=env) as processes:
                 self._prepare(place, processes, days=options["days"])
                 self._report()
+                self._go_wrong(place)
                 self._say(f"From an empty database to the report in {time.monotonic() - began:.0f} s.")
                 if options["serve"]:
                     self._serve(place, processes)
@@ -128,6 +130,17 @@ class Command(SyncCommand):
         _add_second_subjects()
         self._say("manage.py report_usage")
         call_command("report_usage", stdout=self.stdout, stderr=self.stderr)
+
+    def _go_wrong(self, place: Place) -> None:
+        """Usage that looks wrong, usage that comes too late and a refused report wait for staff."""
+        self._say("Something always needs a person: see what a second report leaves to decide")
+        meter = Meter.objects.get(openmeter_slug=TOKENS.slug)
+        meter.max_units_per_slice = Decimal(LIMIT)
+        meter.save(update_fields=["max_units_per_slice"])
+        refused = Customer.objects.get(external_key=REFUSED)
+        make_trouble(place.sandbox_url, refused_customer=refused.stripe_id, now=self.now())
+        with contextlib.suppress(CommandError):  # it ends "partial", as it should
+            call_command("report_usage", no_sync=True, stdout=self.stdout, stderr=self.stderr)
 
     def _serve(self, place: Place, processes: Processes) -> None:
         password = secrets.token_urlsafe(9)
