@@ -1,20 +1,19 @@
 """A dialog about many rows asks the database as often as one about few."""
 
-from datetime import UTC, datetime
-
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from sync.admin.dialogs.dialog import Place
+from sync.domain.timeline import HOUR, floor_to
 from tests.factories import FindingFactory, UsageReportFactory
 from tests.functional.pages import label, page, registered_dialogs
 from tests.integration.test_admin_pages import fill
 
 FEW, MANY = 2, 8
-FUTURE = datetime(2099, 1, 1, tzinfo=UTC)
 FOR_MANY = [name for name, dialog in registered_dialogs().items() if Place.SELECTION in dialog.places]
 
 
@@ -26,9 +25,10 @@ def root(db, client, settings, sandbox_server, sandbox):
     settings.STRIPE_API_BASE = sandbox_server.stripe_url
     settings.OPENMETER_URL = sandbox_server.openmeter_url
     fill(0, MANY)
+    begin = floor_to(timezone.now(), HOUR) - HOUR
     for _ in range(MANY):
-        UsageReportFactory(status="held", closes_at=FUTURE)
-        UsageReportFactory(status="rejected", closes_at=FUTURE)
+        for status in ("held", "rejected"):
+            UsageReportFactory(status=status, slice_start=begin, closes_at=begin + 700 * HOUR)
         FindingFactory()
     client.force_login(User.objects.create_superuser("root"))
     return client
