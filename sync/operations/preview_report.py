@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from sync.domain.pricing import Money
 from sync.domain.quantities import exact_sum
+from sync.domain.slices import is_late
 from sync.models import Enrolment, UsageReport
 from sync.operations.confirm_plan import confirmation_of
 from sync.operations.plan_meters import Remarks, plan_meters
@@ -101,11 +102,14 @@ def preview_report(*, scope: Scope, source: UsageSource, rules: ReportRules, now
     )
     superseded = {pk for plan in plans for one in plan.enrolments for pk in one.superseded}
     pending = _pending(scope)
-    due = [move for pk, move in pending.items() if pk not in superseded]
-    priced = _priced([*due, *_planned(plans)], without=list(pending.values()))
+    waiting = [(row, move) for row, move in pending if row.pk not in superseded]
+    due = [move for row, move in waiting if not _comes_too_late(row, now)]
+    priced = _priced([*due, *_planned(plans)], without=[move for _, move in pending])
     lines, units, customers = _lines(priced)
     aside = Counter(report.status.value for plan in plans for report in plan.reports)
     aside.pop(Status.PENDING.value, None)
+    if too_late := len(waiting) - len(due):
+        aside[Status.LATE.value] += too_late
     enrolments = enrolments_in(scope)
     return ReportPreview(
         as_of=now,
@@ -124,6 +128,10 @@ def preview_report(*, scope: Scope, source: UsageSource, rules: ReportRules, now
     )
 
 
+def _comes_too_late(row: UsageReport, now: datetime) -> bool:
+    return not row.maybe_arrived and is_late(closes_at=row.closes_at, event_at=row.event_at, now=now)
+
+
 def _planned(plans: Sequence[MeterPlan]) -> Iterator[_Move]:
     for plan in plans:
         for report in plan.reports:
@@ -133,22 +141,22 @@ def _planned(plans: Sequence[MeterPlan]) -> Iterator[_Move]:
                 yield _Move(report.enrolment.id, span.start, span.end, report.piece.event_at, units)
 
 
-def _pending(scope: Scope) -> dict[int, _Move]:
-    """Return what was planned before and waits to be sent, by report."""
+def _pending(scope: Scope) -> list[tuple[UsageReport, _Move]]:
+    """Return what was planned before and waits to be sent, revisions of a slice in order."""
     free = unpaused(enrolments_in(scope).filter(meter__conflict=""))
     found = UsageReport.objects.filter(status=Status.PENDING, enrolment__in=free)
-    rows = list(found.select_related("enrolment__meter"))
+    rows = list(found.select_related("enrolment__meter").order_by("enrolment", "slice_start", "revision"))
     before = held_before([row for row in rows if row.enrolment.meter.sets_hours])
-    return {
-        row.pk: _Move(
-            row.enrolment_id,
-            row.slice_start,
-            row.slice_end,
-            row.event_at,
-            row.value - before.get(row.pk, Decimal(0)),
-        )
-        for row in rows
-    }
+    told: dict[tuple[int, datetime], Decimal] = {}
+    moves = []
+    for row in rows:
+        slice_of, units = (row.enrolment_id, row.slice_start), row.value
+        if row.enrolment.meter.sets_hours:
+            units -= told.get(slice_of, before.get(row.pk, Decimal(0)))
+            told[slice_of] = row.value
+        move = _Move(row.enrolment_id, row.slice_start, row.slice_end, row.event_at, units)
+        moves.append((row, move))
+    return moves
 
 
 def _priced(moves: Sequence[_Move], *, without: Sequence[_Move]) -> list[tuple[_Move, Sequence[Money]]]:

@@ -80,6 +80,28 @@ class TestPreview:
         assert "1 report was planned by earlier runs and not sent yet" in page
         assert "125.00 USD" in page
 
+    def test_leaves_to_people_what_comes_too_late_by_now(self, office, browser, world, ada):
+        world.control.fault("POST /v1/billing/meter_events", status=401)
+        world.report(sync=False)
+        UsageReport.objects.update(closes_at=NOW)
+        page = text_of(office.get(browser, EVERYTHING))
+        assert "Nothing would be sent to Stripe at once." in page
+        assert "1 would be kept as late" in page
+
+    @pytest.mark.parametrize("window", ["", "hour"])
+    def test_prices_a_correction_of_what_waits_once(self, office, browser, world, window):
+        world.at(START)
+        world.subscriber(world.meter(unit_amount=1000, window=window))
+        world.sync()
+        world.use("ada", 10, at("2026-03-10T09:30"))
+        world.at(NOW)
+        world.control.fault("POST /v1/billing/meter_events", status=401)
+        world.report(sync=False)
+        world.use("ada", 2, at("2026-03-10T09:31"))
+        page = text_of(office.get(browser, EVERYTHING))
+        assert "In total 12 tokens of 1 customer" in page
+        assert "120.00 USD" in page
+
     def test_says_what_will_be_held(self, office, browser, ada):
         Meter.objects.update(max_units_per_slice=Decimal(10))
         page = text_of(office.get(browser, EVERYTHING))
@@ -128,6 +150,21 @@ class TestPreview:
 
 
 class TestConfirmation:
+    def test_of_chosen_subscriptions_reports_those_only(self, office, browser, world, tokens, ada):
+        world.at(START)
+        bob = world.subscriber(tokens, "bob")
+        world.sync()
+        world.use("bob", 3, at("2026-03-10T09:30"))
+        world.at(NOW)
+        chosen = str(Subscription.objects.get(stripe_id=bob.subscription).pk)
+        url = dialog_url("subscription", "report")
+        shown = office.get(browser, url, ids=chosen)
+        assert f'name="ids" value="{chosen}"' in text_of(shown)
+        confirm(office, browser, url, shown, ids=chosen)
+        office.work()
+        assert ReportRun.objects.get().scope["subscriptions"] == [bob.subscription]
+        assert (world.billed(ada), world.billed(bob)) == (0, 3)
+
     def test_is_queued_carried_out_and_written_down(self, office, browser, world, ada):
         answer = confirm(office, browser, EVERYTHING)
         run = ReportRun.objects.get()
