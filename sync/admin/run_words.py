@@ -68,8 +68,19 @@ def outcome_words(run: ReportRun, *, in_short: bool = False) -> list[tuple[str, 
     In short, a sync says what was new to it, not what it saw.
     """
     if run.kind != Kind.REPORT:
-        counted = [(name, count) for name, count in sorted(run.counters.items()) if count]
-        return [one for one in counted if not (in_short and one[0].endswith(" seen"))]
+        counted = {name: count for name, count in sorted(run.counters.items()) if count}
+        return _sync_in_short(counted) if in_short else list(counted.items())
     known = [(COUNTERS[name], run.counters[name]) for name in COUNTERS if run.counters.get(name)]
     other = [(name, count) for name, count in sorted(run.counters.items()) if count and name not in COUNTERS]
     return known + other
+
+
+def _sync_in_short(counted: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return how much changed in all, and the findings."""
+    changed = sum(count for name, count in counted.items() if name.endswith(" changed"))
+    findings = [
+        (name.removesuffix("s") if count == 1 else name, count)
+        for name, count in counted.items()
+        if name.endswith(" findings")
+    ]
+    return [*([("changed", changed)] if changed else []), *findings]

@@ -170,6 +170,19 @@ class TestRunList:
         assert "1 delivered, 1 newly planned" in page
         assert "tests, by a command" in page
 
+    def test_says_in_short_what_a_sync_found(self, office, browser, world):
+        counters = {"customers seen": 9, "customers changed": 2, "items changed": 3, "new findings": 1}
+        ReportRun.objects.create(
+            kind="sync",
+            trigger="command",
+            status="succeeded",
+            counters=counters,
+            queued_at=NOW,
+            started_at=NOW,
+            finished_at=NOW,
+        )
+        assert "5 changed, 1 new finding<" in text_of(office.get(browser, LIST))
+
     def test_folds_runs_with_nothing_to_do(self, office, browser, world):
         ReportRun.objects.create(
             trigger="schedule",

@@ -68,7 +68,7 @@ class SetUpForm(ReasonForm):
     meter_only = forms.BooleanField(
         label="Meter only",
         required=False,
-        help_text="For those who have products and customers already: nothing below is looked at.",
+        help_text="For those who have products and customers already: those are left alone then.",
         widget=UnfoldBooleanSwitchWidget,
     )
     product_name = _text("Product name", "product_name", "What invoices call it.")

@@ -7,7 +7,7 @@ document.addEventListener("htmx:afterSwap", () => {
   const spoken = document.getElementById("run-announcement");
   if (!shown || !spoken) return;
   if (spoken.textContent !== shown.dataset.announce) spoken.textContent = shown.dataset.announce;
-  if (!shown.hasAttribute("hx-get")) document.querySelectorAll('a[href$="/cancel/"]').forEach((link) => link.remove());
+  if (!shown.hasAttribute("hx-get")) document.querySelectorAll('a[href$="/cancel/"]').forEach((link) => (link.closest("li") || link).remove());
 });
 
 document.addEventListener("htmx:beforeSwap", (event) => {
