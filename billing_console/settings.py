@@ -169,6 +169,9 @@ except (ImproperlyConfigured, KeyError, ValueError) as error:
     raise ImproperlyConfigured(sentence) from error
 vars().update({name: value for name, value in EMAIL.items() if value is not None})
 
+# A cell that a spreadsheet would carry out as a formula is quoted.
+IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT = True
+
 LOG_LEVEL = env.str("LOG_LEVEL", default="WARNING").upper()
 if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
     sentence = f"LOG_LEVEL={LOG_LEVEL} is no level; write DEBUG, INFO, WARNING, ERROR or CRITICAL."

@@ -12,6 +12,8 @@ from unfold.views import ChangeList as UnfoldChangeList
 from sync.admin.chips import yes_no_chip
 from sync.admin.console_admin import ReadOnlyAdmin
 from sync.admin.dialogs.resolve_finding import ResolveFinding
+from sync.admin.export_columns import FINDING_ROWS
+from sync.admin.exports import ExportAdmin
 from sync.admin.filters import OpenFilter
 from sync.admin.formats import NOTHING, amounts, wrapped
 from sync.admin.links import list_url, row_link
@@ -32,9 +34,11 @@ class FindingChangeList(UnfoldChangeList):  # type: ignore[misc] # unfold ships 
 
 
 @admin.register(Finding)
-class FindingAdmin(ReadOnlyAdmin):
+class FindingAdmin(ExportAdmin, ReadOnlyAdmin):
     """What is the matter, since when, what to do, and how it ended."""
 
+    resource_classes = [FINDING_ROWS]
+    export_related = ("customer", "meter", "item")
     dialogs = (ResolveFinding,)
 
     list_display = ["kind", "message_shown", "at_stake", "customer_shown", "meter_shown", "found_at", "state"]

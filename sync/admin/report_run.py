@@ -21,6 +21,8 @@ from sync.admin.console_admin import ReadOnlyAdmin
 from sync.admin.dialogs.cancel_run import CancelRun
 from sync.admin.dialogs.report_usage import ReportEverything
 from sync.admin.dialogs.sync_stripe import SyncStripe
+from sync.admin.export_columns import RUNS
+from sync.admin.exports import ExportAdmin
 from sync.admin.filters import DaysFilter
 from sync.admin.formats import NOTHING
 from sync.admin.run_words import KINDS, TRIGGERS, duration, outcome_words, scope_words
@@ -32,9 +34,11 @@ POLL_SECONDS = 2
 
 
 @admin.register(ReportRun)
-class ReportRunAdmin(ReadOnlyAdmin):
+class ReportRunAdmin(ExportAdmin, ReadOnlyAdmin):
     """Who asked for what, and what came of it."""
 
+    resource_classes = [RUNS]
+    export_related = ()
     dialogs = (ReportEverything, SyncStripe, CancelRun)
 
     list_display = ["number", "state", "what", "asked_by", "queued_at", "took", "outcomes"]

@@ -19,6 +19,8 @@ from sync.admin.console_admin import ReadOnlyAdmin
 from sync.admin.dialogs.dismiss_report import DismissReport
 from sync.admin.dialogs.release_report import ReleaseReport
 from sync.admin.dialogs.retry_report import RetryReport
+from sync.admin.export_columns import REPORTS
+from sync.admin.exports import ExportAdmin
 from sync.admin.filters import DaysFilter, WaitsFilter
 from sync.admin.formats import from_to, stripe_link, units
 from sync.admin.links import row_link
@@ -38,9 +40,11 @@ class AttemptsSection(TemplateSection):  # type: ignore[misc] # unfold ships no 
 
 
 @admin.register(UsageReport)
-class UsageReportAdmin(ReadOnlyAdmin):
+class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
     """Every report there ever was; docs/ledger.md says what each status means."""
 
+    resource_classes = [REPORTS]
+    export_related = ("enrolment__customer", "enrolment__meter")
     dialogs = (ReleaseReport, RetryReport, DismissReport)
 
     list_display = [

@@ -92,6 +92,9 @@ WRITES = {
 
 # Addresses beside lists, rows and dialogs: who may look at them, and of which model they show a row.
 OTHER_PAGES = {
+    "sync_finding_export": (EVERYBODY, None),
+    "sync_reportrun_export": (EVERYBODY, None),
+    "sync_usagereport_export": (EVERYBODY, None),
     "sync_reportrun_progress": (EVERYBODY, ReportRun),
 }
 
