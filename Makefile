@@ -25,7 +25,7 @@ PRODUCTION = DJANGO_ALLOWED_HOSTS=console.example.com STRIPE_KEY=sk_test_check_0
 .DELETE_ON_ERROR:
 
 demo: install
-	@exec $(ALONE) $(DEMO) $(PYTHON) manage.py demo --port $(PORT) --sandbox-port $(SANDBOX_PORT) \
+	@exec $(ALONE) $(DEMO) $(PYTHON) manage.py demo --end-with-parent --port $(PORT) --sandbox-port $(SANDBOX_PORT) \
 		$(if $(filter 0 no false,$(SERVE)),--no-serve,--serve)
 
 test: .venv/requirements-dev.stamp

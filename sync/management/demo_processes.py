@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import IO, Self
 
+from sync.management.parent_death import die_with_parent
 from sync.ports import SyncError
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -64,6 +66,8 @@ class Processes:
             stdout=self._output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # A demo that is killed cannot end them any more.
+            preexec_fn=partial(die_with_parent, signal.SIGTERM, parent=os.getpid()),
         )
 
     def check(self) -> None:

@@ -1,8 +1,18 @@
 """System checks refuse settings that would leak or lose money."""
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+from django.utils import timezone
 
-from sync.checks import check_live_key_stays_at_stripe, check_no_debug_with_live_key, check_secret_key
+from sync.checks import (
+    check_live_key_stays_at_stripe,
+    check_meters_beat_the_invoice,
+    check_no_debug_with_live_key,
+    check_reports_beat_the_invoice,
+    check_secret_key,
+)
+from sync.models import Meter
 
 LIVE, TEST = "sk_live_1", "sk_test_1"
 STRIPE, SANDBOX = "https://api.stripe.com", "http://127.0.0.1:8801/stripe"
@@ -36,3 +46,32 @@ def test_debug_and_a_live_key_never_meet(settings, debug, key, found):
 def test_pages_need_a_secret_key(settings, debug, secret, found):
     settings.DEBUG, settings.SECRET_KEY = debug, secret
     assert ids(check_secret_key()) == found
+
+
+@pytest.mark.parametrize(("grace", "found"), [(60, []), (17, []), (16, ["sync.E004"])])
+def test_the_last_hour_of_a_period_is_reported_before_its_invoice_is_final(settings, grace, found):
+    settings.INVOICE_GRACE_MINUTES = grace
+    messages = check_reports_beat_the_invoice()
+    assert ids(messages) == found
+    for message in messages:
+        assert "(2 min), the reporting interval (5 min) and a margin (10 min) come to 17 min" in message.msg
+        assert "INVOICE_GRACE_MINUTES" in message.hint
+
+
+class TestMetersSettleTimes:
+    @pytest.fixture(autouse=True)
+    def _meter(self, db):
+        Meter.objects.create(
+            stripe_id="mtr_1", event_name="tokens", settle_seconds=46 * 60, fetched_at=timezone.now()
+        )
+
+    def test_are_held_against_the_invoice_where_the_database_may_be_asked(self):
+        assert check_meters_beat_the_invoice(databases=None) == []
+        assert ids(check_meters_beat_the_invoice(databases=["default"])) == ["sync.E004"]
+        with pytest.raises(SystemCheckError, match="the settle time of meter tokens"):
+            call_command("check", databases=["default"])
+
+    @pytest.mark.parametrize("changes", [{"settle_seconds": 45 * 60}, {"active": False}])
+    def test_are_well_where_they_are_short_or_nothing_is_reported(self, changes):
+        Meter.objects.update(**changes)
+        assert check_meters_beat_the_invoice(databases=["default"]) == []

@@ -4,8 +4,10 @@ import argparse
 import contextlib
 import errno
 import fcntl
+import os
 import secrets
 import shlex
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -21,11 +23,13 @@ from django.core.management.base import CommandError, CommandParser
 
 from sync.management.base import EXIT_USAGE, SyncCommand
 from sync.management.demo_processes import POLL_SECONDS, ProcessEnded, Processes, signals_to
+from sync.management.parent_death import die_with_parent
 from sync.models import Customer, Meter, Subject
 from sync.ports import InvalidInput, Misconfigured
 from sync.sandbox.demo_customers import CUSTOMERS, PRODUCTS, TOKENS, Product
 from sync.sandbox.demo_troubles import LIMIT, REFUSED, make_trouble
 from sync.sandbox.demo_world import KEY, fill
+from sync.schedules import REPORT_MINUTES
 
 HOST = "127.0.0.1"
 START_SECONDS = 20
@@ -82,12 +86,19 @@ class Command(SyncCommand):
             default=True,
             help="serve the console afterwards",
         )
+        parser.add_argument(
+            "--end-with-parent",
+            action="store_true",
+            help="end when the process that started it is gone, however it went (make demo does this)",
+        )
         parser.add_argument("--days", type=int, default=30, help="days of usage up to now (default 30)")
 
     def run(self, **options: Any) -> None:
         """Show everything once; with --serve go on until Ctrl-C, which ends every process."""
         place = Place(settings.VAR_DIR, options["sandbox_port"], options["port"])
         began = time.monotonic()
+        if options["end_with_parent"]:
+            die_with_parent(signal.SIGTERM, parent=os.getppid())
         _check_settings(place)
         with _only_demo(place.home / "demo.lock"), signals_to():
             _check_ports(place)
@@ -150,6 +161,9 @@ class Command(SyncCommand):
         _await_port(place.port, processes)
         self._say(f"The console is at {place.console_url}")
         self.stdout.write(f"   login: {LOGIN}   password: {password}")
+        self.stdout.write(
+            f"   a worker reports every {REPORT_MINUTES} minutes: {place.console_url}sync/reportrun/"
+        )
         self.stdout.write(f"   the sandbox shows its side at {place.sandbox_url}/")
         self.stdout.write("   Ctrl-C ends everything.")
         self.stdout.flush()
