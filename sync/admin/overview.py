@@ -23,7 +23,13 @@ from sync.queries.overview import Overview
 from sync.queries.overview import overview as ask
 
 MOST_CHARTS = 6
-SYMBOLS = {DayState.FAILED: "!", DayState.WAITING: "…", DayState.DELIVERED: "✓", DayState.NOTHING: "·"}
+SYMBOLS = {
+    DayState.FAILED: "✕",
+    DayState.SOME_FAILED: "!",
+    DayState.WAITING: "…",
+    DayState.DELIVERED: "✓",
+    DayState.NOTHING: "·",
+}
 """What a day's cell says beside its colour."""
 TITLES = {
     UsageReport.Status.HELD: ("Held", "They look wrong, so they were not sent."),

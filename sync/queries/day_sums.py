@@ -21,9 +21,10 @@ Status = UsageReport.Status
 
 
 class DayState(Enum):
-    """How a day stands: the worst of its reports decides."""
+    """How a day stands: the worst of its reports decides, but a few that failed are not a lost day."""
 
     FAILED = "failed"
+    SOME_FAILED = "some failed"
     WAITING = "waiting"
     DELIVERED = "delivered"
     NOTHING = "nothing used"
@@ -47,7 +48,7 @@ class Day:
     def state(self) -> DayState:
         """How it stands."""
         if self.failed:
-            return DayState.FAILED
+            return DayState.SOME_FAILED if self.delivered > self.failed else DayState.FAILED
         if self.waiting:
             return DayState.WAITING
         return DayState.DELIVERED if self.delivered else DayState.NOTHING

@@ -170,7 +170,8 @@ class TestMeterDays:
     @pytest.mark.parametrize(
         ("counts", "state"),
         [
-            ({"delivered": 5, "waiting": 1, "failed": 1}, DayState.FAILED),
+            ({"delivered": 5, "waiting": 1, "failed": 5}, DayState.FAILED),
+            ({"delivered": 5, "waiting": 1, "failed": 4}, DayState.SOME_FAILED),
             ({"delivered": 5, "waiting": 1}, DayState.WAITING),
             ({"delivered": 5}, DayState.DELIVERED),
             ({}, DayState.NOTHING),
