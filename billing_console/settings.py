@@ -138,7 +138,7 @@ Q_CLUSTER = {
     # Consoles that share a Redis need queues of their own.
     "name": env.str("QUEUE_NAME", default="billing-console"),
     "workers": 3,
-    # Runs end by themselves long before: this is for what hangs. docs/decisions/0005 has the numbers.
+    # Runs end by themselves long before: this is for what hangs. docs/decisions/0006 has the numbers.
     "timeout": RUN_BUDGET_MINUTES * 60 * 3,
     "retry": RUN_BUDGET_MINUTES * 60 * 3 + 300,
     "max_attempts": 1,
