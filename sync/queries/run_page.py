@@ -63,6 +63,8 @@ class RunPage:
     """How long it took, takes so far, or has been waiting."""
     no_worker: bool
     """Whether it waits although it should have begun, and nobody is there to do so."""
+    is_slow: bool
+    """Whether it waits although a worker is there."""
     steps: Sequence[RunStep]
     reports: Sequence[tuple[str, int]]
     """Status → how many of the reports that this run planned stand so now."""
@@ -79,14 +81,15 @@ def run_page(*, run: ReportRun, now: datetime) -> RunPage:
     """Return what a run's page shows; a constant number of queries, and no lines while it goes on."""
     goes_on = run.status in GOES_ON
     scope, more_scope = _scope(Scope.stored(run.scope))
+    is_slow = run.status == Status.QUEUED and now - run.queued_at > SHOULD_HAVE_BEGUN
+    no_worker = is_slow and not _a_worker_lives(now)
     lines, more_lines = ([], False) if goes_on else _lines(run)
     return RunPage(
         run=run,
         goes_on=goes_on,
         took=_took(run, now),
-        no_worker=run.status == Status.QUEUED
-        and now - run.queued_at > SHOULD_HAVE_BEGUN
-        and not _a_worker_lives(now),
+        no_worker=no_worker,
+        is_slow=is_slow and not no_worker,
         steps=[_step(step, now, run) for step in run.steps],
         reports=list(
             UsageReport.objects.filter(run=run)

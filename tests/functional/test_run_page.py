@@ -96,7 +96,7 @@ class TestRunPage:
     def test_says_what_was_asked_for(self, office, browser, world, ada):
         run = queued(world, scope=Scope(subscriptions=(ada.subscription,)), as_of=NOW, confirmed={})
         page = text_of(office.get(browser, page_of(run)))
-        assert f'href="/sync/subscription/{Subscription.objects.get().pk}/change/"' in page
+        assert f'href="/sync/subscription/{Subscription.objects.get().pk}/change/">ada</a>' in page
         assert "nothing new, as of" in page
         assert "ada (asked for here)" in page
 
@@ -106,7 +106,9 @@ class TestRunPage:
         world.later(seconds=6)
         assert "manage.py qcluster" in text_of(office.get(browser, progress_of(run)))
         Worker.objects.create(name="w1", seen_at=world.now)
-        assert "manage.py qcluster" not in text_of(office.get(browser, progress_of(run)))
+        page = text_of(office.get(browser, progress_of(run)))
+        assert "manage.py qcluster" not in page
+        assert "All workers are busy" in page
 
     def test_explains_an_interruption_and_a_cancellation(self, office, browser, world, ada):
         killed = queued(world)
