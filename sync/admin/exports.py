@@ -70,6 +70,7 @@ class ExportAdmin(ExportMixin):  # type: ignore[misc] # import_export ships no t
 
     export_related: ClassVar[Sequence[str]]
     """What the columns need beside the row itself."""
+    export_template_name = "sync/export.html"
     export_form_class = ExportForm
     formats = [CSV, XLSX]
 

@@ -43,6 +43,12 @@ def link_subject(
     return subject
 
 
+def why_taken(key: str, *, customer: Customer) -> str:
+    """Return why the key is not free for this customer, as a sentence, or ""."""
+    spans = Subject.objects.filter(key=key.strip(), valid_to=None).select_related("customer")
+    return _why_taken(list(spans), key=key.strip(), customer=customer)
+
+
 def check_key(key: str) -> str:
     """Return a key without blanks around it; raise `InvalidInput` for one that is empty or too long."""
     key = key.strip()
@@ -77,14 +83,18 @@ def _begin(
     spans: Sequence[Subject], *, key: str, customer: Customer, since: datetime | None
 ) -> datetime | None:
     """Return when the link begins: when it should, but not before the key is free."""
-    standing = next((row for row in spans if row.valid_to is None), None)
-    if standing and standing.customer_id == customer.pk:
-        msg = f"The key {key} belongs to {customer} already."
-        raise InvalidInput(msg)
-    if standing:
-        msg = f"The key {key} belongs to {standing.customer}; move it from there instead."
-        raise InvalidInput(msg)
+    if taken := _why_taken(spans, key=key, customer=customer):
+        raise InvalidInput(taken)
     ends = [row.valid_to for row in spans if row.valid_to]
     if not ends:
         return since
     return max([*ends, *([since] if since else [])])
+
+
+def _why_taken(spans: Sequence[Subject], *, key: str, customer: Customer) -> str:
+    standing = next((row for row in spans if row.valid_to is None), None)
+    if standing is None:
+        return ""
+    if standing.customer_id == customer.pk:
+        return f"The key {key} belongs to {customer} already."
+    return f"The key {key} belongs to {standing.customer}; move it from there instead."

@@ -98,6 +98,13 @@ class TestLinkDialog:
         assert "on no invoice any more" in page
         assert "At stake" not in page
 
+    def test_says_at_once_whose_a_key_is_that_somebody_holds(self, office, db):
+        held, customer = SubjectFactory(), CustomerFactory()
+        url = dialog_url("customer", "link", customer.pk)
+        page = text_of(office.get(office.browser(), url, key=held.key, since="ever"))
+        assert "move it from there instead" in page
+        assert "<textarea" not in page
+
     def test_says_that_nobody_pays_without_a_subscription(self, office):
         url = dialog_url("customer", "link", CustomerFactory().pk)
         page = text_of(office.get(office.browser(), url, key="team-7", since="ever"))

@@ -15,7 +15,7 @@ from sync.admin.dialogs.subject_preview import preview_usage, why_unbilled
 from sync.admin.links import report_usage_sentence
 from sync.domain.timeline import HOUR, floor_to
 from sync.models import Customer
-from sync.operations.link_subject import LONGEST_KEY, link_subject, next_hour
+from sync.operations.link_subject import LONGEST_KEY, link_subject, next_hour, why_taken
 from sync.operations.measure_subject import MeasuredSubject, measure_subject, unclaimed_keys
 from sync.ports import SyncError
 from sync.queries.billed_stretches import billed_stretches, open_periods_begin
@@ -125,6 +125,8 @@ class LinkSubject(ChooseFirst):
 
     def preview_of_choice(self) -> Preview:
         """Show how much usage this is about, and what it costs."""
+        if taken := why_taken(self.choice["key"], customer=self.customer):
+            return Preview(nothing_to_do=taken)
         measured = self.measured
         begin = f"from {self.since:%Y-%m-%d %H:%M} UTC on" if self.since else "since ever"
         sentences = [f"Usage of {self.choice['key']} is billed to {self.customer} {begin}."]
