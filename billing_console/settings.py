@@ -157,17 +157,17 @@ else:
 ADMINS = [
     (name or address, address) for name, address in getaddresses([env.str("ADMINS", default="")]) if address
 ]
-SERVER_EMAIL = DEFAULT_FROM_EMAIL = env.str("SERVER_EMAIL", default="billing-console@localhost")
+SERVER_EMAIL = DEFAULT_FROM_EMAIL = env.str("SERVER_EMAIL", default="") or "billing-console@localhost"
 EMAIL_SUBJECT_PREFIX = "[Billing console] "
 EMAIL_TIMEOUT = 15
 """Seconds; a mail server that hangs must not stop the watch."""
 try:
     # Without a mail server, e-mails go to the standard output of whoever sends them.
-    EMAIL = env.email_url_config(env.str("EMAIL_URL", default="") or "consolemail://")
+    mail_server = env.email_url_config(env.str("EMAIL_URL", default="") or "consolemail://")
 except (ImproperlyConfigured, KeyError, ValueError) as error:
     sentence = "EMAIL_URL is no mail server's address; write it like smtp+tls://user:password@host:587."
     raise ImproperlyConfigured(sentence) from error
-vars().update({name: value for name, value in EMAIL.items() if value is not None})
+vars().update({name: value for name, value in mail_server.items() if value is not None})
 
 # A cell that a spreadsheet would carry out as a formula is quoted.
 IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT = True
