@@ -1,9 +1,11 @@
 """Staff say whose usage a key is: what they are shown, what is billed, and that no key has two owners."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import connection
 
 from sync.models import Customer, Enrolment, Finding, Subject
 from sync.operations.link_subject import link_subject
@@ -254,3 +256,32 @@ class TestHistory:
         subject.refresh_from_db()
         assert subject.key != "mine"
         assert MeterFactory().history.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+class TestManyAtOnce:
+    def test_one_of_them_gets_the_key(self):
+        if connection.vendor == "sqlite":
+            pytest.skip("threads cannot share SQLite in memory; its transactions follow one another")
+        held, customers = SubjectFactory(), CustomerFactory.create_batch(4)
+        assert self.won(customers, lambda customer: move(held, customer)) == 1
+        assert self.won(customers, lambda customer: link("free", customer)) == 1
+        for key in (held.key, "free"):
+            rows = list(Subject.objects.filter(key=key).order_by("valid_from"))
+            assert [row.valid_to for row in rows if row.valid_to is None] == [None]
+            assert len({row.valid_from for row in rows}) == len(rows)
+
+    def won(self, customers, act):
+        """Return how many of those who try at once are not refused."""
+
+        def attempt(customer):
+            try:
+                act(customer)
+            except InvalidInput:
+                return 0
+            finally:
+                connection.close()
+            return 1
+
+        with ThreadPoolExecutor(len(customers)) as pool:
+            return sum(pool.map(attempt, customers))
