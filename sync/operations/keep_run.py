@@ -2,17 +2,18 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
 
 from sync.models import ReportRun
+from sync.queries.reporting_health import HEART_STOPS
 
 HEARTBEAT_SECONDS = 5.0
 PROGRESS_SECONDS = 1.0
 """How often progress is written down while it moves: often enough to watch, too seldom to slow the work."""
-LAPSE = timedelta(minutes=2)
+LAPSE = HEART_STOPS
 """A run whose heart has not beaten for this long was killed."""
 
 Status = ReportRun.Status

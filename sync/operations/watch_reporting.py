@@ -9,6 +9,7 @@ from django.core.mail import mail_admins
 from django.db.models import Q
 
 from sync.models import Incident
+from sync.operations.keep_run import interrupt_lapsed_runs
 from sync.queries.reporting_health import Problem, ReportingHealth, reporting_health
 
 logger = logging.getLogger("sync.watch")
@@ -22,10 +23,13 @@ OF_END = "end_told_at"
 def watch_reporting(*, now: datetime) -> ReportingHealth:
     """Every problem is an open incident, what is over is ended, and ADMINS were told; return how it stands.
 
+    Runs of killed workers are marked interrupted on the way.
+
     An e-mail that could not be sent is tried again by the next call. Safe to repeat, and to run twice at
     once: an incident is claimed before it is told of. Only a process that is killed between sending an
     e-mail and writing that down leads to a second one.
     """
+    interrupt_lapsed_runs(now=now)
     health = reporting_health(now=now)
     for problem in health.problems:
         _keep_open(problem, now=now)

@@ -64,6 +64,10 @@ class Store:
         """Every object of a kind, oldest first."""
         return list(self._kinds.get(kind, {}).values())
 
+    def oldest(self, kind: str) -> dict[str, Any] | None:
+        """The object of a kind that was put first, or None; costs nothing, however many there are."""
+        return next(iter(self._kinds.get(kind, {}).values()), None)
+
     def delete(self, kind: str, id: str) -> None:
         """The id is not held any more. Deleting what is not there changes nothing."""
         if self._file is not None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from tests.console import Console, Databases
 from tests.functional.test_crashes import Business
@@ -34,30 +35,32 @@ def answers(address: tuple[str, int]) -> bool:
         return probe.connect_ex(address) == 0
 
 
-class Kind:
-    """A database and a broker, and databases of that kind."""
-
-    def __init__(self, database: str, broker: str, folder: Path) -> None:
-        for name, address in (("postgresql", POSTGRESQL), ("redis", REDIS)):
-            if name in (database, broker) and not answers(address):
-                pytest.skip(f"nothing answers on {address[0]}:{address[1]}, where {name} is looked for")
-        self.broker = broker
-        server = f"postgres://postgres@{POSTGRESQL[0]}:{POSTGRESQL[1]}/postgres"
-        self.databases = Databases(folder, server if database == "postgresql" else "")
-
-
-@pytest.fixture(
-    scope="module", params=[("sqlite", "orm"), ("postgresql", "orm"), ("postgresql", "redis")], ids="-".join
-)
-def kind(request, tmp_path_factory) -> Iterator[Kind]:
-    made = Kind(*request.param, tmp_path_factory.mktemp("kind"))
-    yield made
-    made.databases.close()
+KINDS = [("sqlite", "orm"), ("postgresql", "orm"), ("postgresql", "redis")]
 
 
 @pytest.fixture(scope="module")
-def sqlite(tmp_path_factory) -> Kind:
-    return Kind("sqlite", "orm", tmp_path_factory.mktemp("sqlite"))
+def sqlite(tmp_path_factory) -> Databases:
+    return Databases(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture(scope="module")
+def postgresql(tmp_path_factory) -> Iterator[Databases]:
+    made = Databases(
+        tmp_path_factory.mktemp("postgresql"), "postgres://postgres@{}:{}/postgres".format(*POSTGRESQL)
+    )
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=KINDS, ids="-".join)
+def kind(request) -> tuple[Databases, str]:
+    """Return databases and a broker of each kind there is."""
+    database, broker = request.param
+    for name, address in (("postgresql", POSTGRESQL), ("redis", REDIS)):
+        if name in request.param and not answers(address):
+            pytest.skip(f"nothing answers on {address[0]}:{address[1]}, where {name} is looked for")
+    own = settings.DATABASES["default"]["ENGINE"].endswith(database.replace("sqlite", "sqlite3"))
+    return request.getfixturevalue("databases" if own else database), broker
 
 
 class Office:
@@ -107,14 +110,15 @@ class Office:
 
 
 @contextmanager
-def opened(kind: Kind, sandbox, sandbox_server, config, **options) -> Iterator[Office]:
-    with kind.databases.fresh() as url, World(sandbox, sandbox_server, config) as world:
+def opened(kind, sandbox, sandbox_server, config, **options) -> Iterator[Office]:
+    databases, broker = kind
+    with databases.fresh() as url, World(sandbox, sandbox_server, config) as world:
         console = Console(
             database_url=url,
             stripe_url=sandbox_server.stripe_url,
             openmeter_url=sandbox_server.openmeter_url,
         )
-        office = Office(console, Business(world, console, **options), kind.broker)
+        office = Office(console, Business(world, console, **options), broker)
         try:
             yield office
         finally:
@@ -138,13 +142,14 @@ class TestTwoClusters:
             calls = office.business.world.control.requests(EVENTS)
             assert Counter(call["status"] for call in calls) == {200: 20}
             assert office.business.billed() == {office.business.expected}
-            assert set(office.runs("report")) == {"succeeded"}
+            # One that was just beginning when its cluster was asked to end has left off in order.
+            assert set(office.runs("report")) <= {"succeeded", "partial"}
             assert set(office.console.statuses()) == {"delivered"}
 
 
 class TestKilledCluster:
-    def test_is_noticed_and_the_next_run_completes_its_work(self, sqlite, sandbox, sandbox_server, config):
-        with opened(sqlite, sandbox, sandbox_server, config, customers=8) as office:
+    def test_is_noticed_and_the_next_run_completes_its_work(self, databases, sandbox, sandbox_server, config):
+        with opened((databases, "orm"), sandbox, sandbox_server, config, customers=8) as office:
             control = office.business.world.control
             control.fault(EVENTS, times=8, delay_ms=3000, cut="after")
             killed = office.start_cluster()
@@ -165,8 +170,10 @@ class TestKilledCluster:
 
 
 class TestStoppedCluster:
-    def test_ends_in_order_and_leaves_the_rest_to_the_next_one(self, sqlite, sandbox, sandbox_server, config):
-        with opened(sqlite, sandbox, sandbox_server, config, customers=60) as office:
+    def test_ends_in_order_and_leaves_the_rest_to_the_next_one(
+        self, databases, sandbox, sandbox_server, config
+    ):
+        with opened((databases, "orm"), sandbox, sandbox_server, config, customers=60) as office:
             office.console.env["STRIPE_RATE_LIMIT"] = "10"
             cluster = office.start_cluster()
             office.fire()

@@ -8,7 +8,7 @@ from django.core import mail
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from sync.models import Customer, Incident, StripeAccount, UsageReport, Worker
+from sync.models import Customer, Incident, ReportRun, StripeAccount, UsageReport, Worker
 from sync.operations import watch_reporting as module
 from sync.operations.show_worker import show_worker
 from sync.operations.watch_reporting import CLAIM, watch_reporting
@@ -132,6 +132,16 @@ class TestIncident:
         world.later(seconds=1)
         watch_reporting(now=world.now)
         assert len(mail.outbox) == 1
+
+
+class TestRunOfAKilledWorker:
+    def test_is_marked_interrupted_by_whoever_looks(self, world, business):
+        ReportRun.objects.filter(kind="report").update(
+            status="running", finished_at=None, heartbeat_at=world.now
+        )
+        world.later(minutes=2, seconds=1)
+        watch_reporting(now=world.now)
+        assert ReportRun.objects.get().status == "interrupted"
 
 
 class TestWorker:

@@ -75,6 +75,9 @@ class SnapshotLog:
 
     def _forget_old(self) -> None:
         horizon = self._now() - KEPT_SECONDS
+        oldest = self._store.oldest(KIND)
+        if oldest is None or oldest["created"] > horizon:
+            return
         old = []
         for event in self._store.all(KIND):
             if event["created"] > horizon:
