@@ -23,7 +23,7 @@ QUIET = [
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
-PATIENCE_MS = 6_000
+PATIENCE_MS = 20_000
 """How long a page may take to show what a test waits for; other tests run beside it."""
 HERE = Path(__file__).parent
 

@@ -2,15 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import urlsplit
 
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import ConsoleMessage, Page, Request, Response, TimeoutError
 
 GRAVE = {"serious", "critical"}
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
-_AXE = Axe()
 
 
 class Visitor:
@@ -52,10 +50,14 @@ class Visitor:
 
     def barriers(self, only: Sequence[str] = ()) -> list[str]:
         """Return what stands in the way of people with disabilities, as axe-core's rules find it."""
-        rules = {"runOnly": list(only)} if only else {}
-        found: list[dict[str, Any]] = _AXE.run(
-            self.page, options={"resultTypes": ["violations"]} | rules
-        ).response["violations"]
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(AXE_SCRIPT)
+        options = {"resultTypes": ["violations"], "preload": False} | (
+            {"runOnly": list(only)} if only else {}
+        )
+        found = self.page.evaluate(
+            "(options) => axe.run(document, options).then((all) => all.violations)", options
+        )
         return [
             f"{self.page.url}: {one['id']} ({one['help']}) at {node['target']}: {node['html'][:160]} "
             f"{[check['message'] for check in node['any']][:1]}"

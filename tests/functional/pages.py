@@ -8,7 +8,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from sync.admin.console_admin import ConsoleAdmin
 from sync.admin.dialogs.dialog import Dialog, Place
-from sync.models import UsageReport
+from sync.models import ReportRun, UsageReport
 
 BUILT_IN = {"changelist", "add", "change", "delete", "history"}
 """What Django's admin adds for every model."""
@@ -26,6 +26,9 @@ DJANGOS_OWN = {
     "auth_user_password_change",
 }
 """Pages of Django's and unfold's site that belong to no model of ours."""
+
+TELLING = {UsageReport: {"held", "rejected", "delivered"}, ReportRun: {"running", "failed", "succeeded"}}
+"""The statuses whose pages differ."""
 
 
 class Opened(NamedTuple):
@@ -81,18 +84,23 @@ def lists() -> Iterator[str]:
 
 
 def rows() -> Iterator[str]:
-    """Yield the page of the first row of each kind, of reports and runs the first in each status."""
+    """Yield the page of the first row of each kind, of reports and runs the first in each telling status."""
     for model in admin.site._registry:
         found = model._default_manager.order_by("pk")
         first = {getattr(row, "status", ""): row.pk for row in found.reverse()[:50]}
-        yield from (page(model, "change", pk) for pk in sorted(first.values()))
+        told = [pk for status, pk in first.items() if model not in TELLING or status in TELLING[model]]
+        yield from (page(model, "change", pk) for pk in sorted(told))
 
 
 def dialogs() -> Iterator[str]:
-    """Yield every dialog, for one row that it makes sense for or for the whole list."""
+    """Yield every dialog once, for one row that it makes sense for or for the whole list."""
+    seen: set[str] = set()
     for model, shown in admin.site._registry.items():
         found = list(shown.get_queryset(None).order_by("pk")[:50])
         for dialog in getattr(shown, "dialogs", ()):
+            if dialog.__name__ in seen:
+                continue
+            seen.add(dialog.__name__)
             if Place.LIST in dialog.places:
                 yield page(model, dialog.name)
             if Place.OBJECT not in dialog.places:
