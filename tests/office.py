@@ -33,9 +33,9 @@ class Office:
         """Return the browser of somebody who may do everything, but for a group or permission."""
         users = get_user_model().objects
         if not (group or permission):
-            user = users.create_superuser(name, f"{name}@example.com", "a password")
+            user = users.create_superuser(name, f"{name}@example.com")
         else:
-            user = users.create_user(name, f"{name}@example.com", "a password", is_staff=True)
+            user = users.create_user(name, f"{name}@example.com", is_staff=True)
         if group:
             user.groups.add(Group.objects.get(name=group))
         if permission:
