@@ -75,7 +75,7 @@ class MeterAdmin(MappingAdmin):
 
     form = MeterForm
     dialogs = (SyncStripe, SetUpStripe, RedefineMeter, PauseReporting, ResumeReporting)
-    list_display = ["event_name", "display_name", "openmeter_slug", "style", "enrolled", "state"]
+    list_display = ["event_name", "display_name", "slug_shown", "style", "enrolled", "state"]
     list_filter = ["active"]
     search_fields = ["event_name", "display_name", "openmeter_slug", "stripe_id"]
     search_help_text = "A name, OpenMeter's slug, or Stripe's id"
@@ -180,6 +180,11 @@ class MeterAdmin(MappingAdmin):
             # A form takes filters for changed that nobody touched.
             if any(getattr(before, name) != getattr(obj, name) for name in DEFINITION):
                 measure_anew(obj)
+
+    @admin.display(description="OpenMeter slug", ordering="openmeter_slug", empty_value="–")
+    def slug_shown(self, meter: Meter) -> str:
+        """What measures it."""
+        return meter.openmeter_slug
 
     @admin.display(description="style", ordering="event_time_window")
     def style(self, meter: Meter) -> str:
