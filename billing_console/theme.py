@@ -23,12 +23,8 @@ def _item(title: str, icon: str, page: str, permission: str = "", badge: str = "
     return line | ({"badge": badge} if badge else {})
 
 
-def _stylesheet(name: str) -> Callable[[HttpRequest], str]:
-    return lambda _request: static(f"sync/{name}.css")
-
-
-def _script(name: str) -> Callable[[HttpRequest], str]:
-    return lambda _request: static(f"sync/{name}.js")
+def _file(name: str) -> Callable[[HttpRequest], str]:
+    return lambda _request: static(f"sync/{name}")
 
 
 UNFOLD: dict[str, Any] = {
@@ -36,13 +32,14 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "Billing console",
     "SITE_SUBHEADER": "OpenMeter to Stripe",
     "SITE_SYMBOL": "receipt_long",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _file("favicon.svg")}],
     "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "sync.admin.environment.badge",
     "ENVIRONMENT_TITLE_PREFIX": "sync.admin.environment.title_prefix",
     "DASHBOARD_CALLBACK": "sync.admin.overview.overview",
-    "STYLES": [_stylesheet(name) for name in ("console", "chips", "mappings", "runs", "overview")],
-    "SCRIPTS": [_script("console"), _script("accessibility")],
+    "STYLES": [_file(f"{name}.css") for name in ("console", "chips", "mappings", "runs", "overview")],
+    "SCRIPTS": [_file("console.js"), _file("accessibility.js")],
     "COMMAND": {
         "search_models": ["sync.customer", "sync.subscription", "sync.meter"],
         "show_history": False,
