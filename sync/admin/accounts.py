@@ -11,6 +11,8 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from sync.admin.formats import when
+
 admin.site.unregister(User)
 admin.site.unregister(Group)
 
@@ -26,13 +28,23 @@ class ConsoleUserAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg,misc] # 
         (None, {"fields": ("username", "password")}),
         ("Person", {"fields": ("first_name", "last_name", "email")}),
         ("Rights", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
-        ("Dates", {"fields": ("last_login", "date_joined")}),
+        ("Dates", {"fields": ("last_login_shown", "date_joined_shown")}),
     )
-    readonly_fields = ("last_login", "date_joined")
+    readonly_fields = ("last_login_shown", "date_joined_shown")
     filter_horizontal = ()
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+
+    @admin.display(description="last login")
+    def last_login_shown(self, user: User) -> str:
+        """When they came last."""
+        return when(user.last_login)
+
+    @admin.display(description="date joined")
+    def date_joined_shown(self, user: User) -> str:
+        """Since when they may come."""
+        return when(user.date_joined)
 
     def formfield_for_manytomany(
         self, db_field: "models.ManyToManyField[Any, Any]", request: HttpRequest, **kwargs: Any

@@ -41,8 +41,8 @@ class MeterForm(forms.ModelForm[Meter]):
 
         labels = {
             "openmeter_slug": "OpenMeter slug",
-            "settle_seconds": "settle time in seconds",
-            "max_units_per_slice": "most units per slice",
+            "settle_seconds": "Settle time in seconds",
+            "max_units_per_slice": "Most units per slice",
         }
         help_texts = {
             "openmeter_slug": "The OpenMeter meter that measures it; tied by the next sync.",
@@ -235,7 +235,7 @@ class MeterAdmin(MappingAdmin):
         """Measured × scale = billed units."""
         return units(meter.scale)
 
-    @admin.display(description="most units per slice")
+    @admin.display(description="Most units per slice")
     def most_units_shown(self, meter: Meter) -> str:
         """A slice with more is held."""
         return units(meter.max_units_per_slice)

@@ -12,7 +12,7 @@ class TestLogin:
         someone.page.fill("#id_password", PASSWORD)
         someone.page.press("#id_password", "Enter")
         someone.page.wait_for_url(f"{someone.address}/")
-        assert "[SANDBOX]" in someone.page.title()
+        assert someone.page.title() == "[SANDBOX] Overview | Billing console"
 
     def test_says_what_is_wrong_and_lets_nobody_in(self, visit):
         someone = visit("")
