@@ -142,4 +142,6 @@ class TestViewer:
         address = f"{vera.page.url.removeprefix(vera.address).removesuffix('change/')}report/"
         for path in (address, "/sync/reportrun/report/", "/sync/pause/pause/", "/sync/meter/set_up/"):
             assert vera.go(path).status == 403, path
+        vera.sees("You may not do this")
+        assert vera.barriers() == []
         assert business.billed() == {0}
