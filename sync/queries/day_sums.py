@@ -18,6 +18,8 @@ from sync.models import UsageReport
 from sync.models.ledger import how_it_counts
 
 Status = UsageReport.Status
+DELIVERED = Status.DELIVERED.value
+NOTHING = Decimal(0)
 
 
 class DayState(Enum):
@@ -73,14 +75,16 @@ class Sums:
 
     def add(self, revisions: Iterable["SumRow"]) -> None:
         """Add one slice, by its revisions in order."""
-        quantity, held = Decimal(0), Decimal(0)
+        quantity, held = NOTHING, NOTHING
         for row in revisions:
+            if row.status == DELIVERED:  # nearly all of them
+                self.delivered += 1
+                quantity, value = Decimal(row.quantity), Decimal(row.value)
+                held = exact_add(held, value) if held and not self.sets_hours else value
+                continue
             if how_it_counts(row.status, written_off=row.written_off) is not Counts.NOT:
                 quantity = Decimal(row.quantity)
-            if row.status == Status.DELIVERED:
-                self.delivered += 1
-                held = Decimal(row.value) if self.sets_hours else exact_add(held, Decimal(row.value))
-            elif row.waits:
+            if row.waits:
                 self.waiting += 1
             elif row.status in UsageReport.BLOCKING:
                 self.failed += 1
