@@ -8,7 +8,7 @@ class TestLogin:
         someone = visit("")
         someone.go("/")
         assert "/login/" in someone.page.url
-        someone.page.fill("#id_username", "vera")
+        someone.page.fill("#id_username", "nora")
         someone.page.fill("#id_password", PASSWORD)
         someone.page.press("#id_password", "Enter")
         someone.page.wait_for_url(f"{someone.address}/")
@@ -17,7 +17,7 @@ class TestLogin:
     def test_says_what_is_wrong_and_lets_nobody_in(self, visit):
         someone = visit("")
         someone.go("/login/")
-        someone.page.fill("#id_username", "vera")
+        someone.page.fill("#id_username", "nora")
         someone.page.fill("#id_password", "guessed")
         someone.page.press("#id_password", "Enter")
         someone.page.get_by_text("Please enter the correct username and password").wait_for()

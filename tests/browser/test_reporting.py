@@ -19,6 +19,7 @@ def fill_in(someone, button):
 def open_row(someone, path, text):
     """Open the row of a list that contains this text."""
     someone.go(path)
+    someone.sees(text)
     someone.page.locator("#result_list tr", has_text=text).locator("th a, td a").first.click()
 
 
