@@ -1,8 +1,7 @@
 """Runs manage.py with a failpoint: `python -m tests.failpoints commit:7 report_usage` dies at the 7th commit.
 
 `commit:N` kills the process with SIGKILL right after its N-th commit, `sent:N` right after the N-th meter
-event was answered, before anything of it is stored, `count` counts commits and prints them. The console's
-own code knows nothing of this.
+event was answered, before anything of it is stored. The console's own code knows nothing of this.
 """
 
 import os
@@ -68,18 +67,18 @@ def at_sent(point: Failpoint) -> None:
     StripeGateway.send_meter_event = counted_send  # type: ignore[method-assign]
 
 
+def arm(name: str) -> None:
+    """This process dies where the name says."""
+    kind, _, number = name.partition(":")
+    {"commit": at_commits, "sent": at_sent}[kind](Failpoint(int(number)))
+
+
 def main() -> None:
     """Arm the failpoint and run the command."""
-    kind, _, number = sys.argv[1].partition(":")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_console.settings")
     django.setup()
-    point = Failpoint(int(number or 0))
-    {"commit": at_commits, "count": at_commits, "sent": at_sent}[kind](point)
-    try:
-        execute_from_command_line(["manage.py", *sys.argv[2:]])
-    finally:
-        if kind == "count":
-            sys.stderr.write(f"commits: {point.count}\n")
+    arm(sys.argv[1])
+    execute_from_command_line(["manage.py", *sys.argv[2:]])
 
 
 if __name__ == "__main__":

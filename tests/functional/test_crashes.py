@@ -8,7 +8,8 @@ import pytest
 
 from sync.domain.timeline import DAY, HOUR, floor_to
 from tests.business import USED, Business
-from tests.console import Console, signal_process
+from tests.console import signal_process
+from tests.forking_console import ForkingConsole
 from tests.world import World
 
 pytestmark = pytest.mark.crash
@@ -16,14 +17,17 @@ EVENTS = "POST /v1/billing/meter_events"
 
 
 @pytest.fixture
-def console(databases, sandbox, sandbox_server):
+def console(databases, sandbox, sandbox_server, tmp_path):
     """Yield a console in processes of its own."""
     with databases.fresh() as url:
-        yield Console(
+        console = ForkingConsole(
+            tmp_path,
             database_url=url,
             stripe_url=sandbox_server.stripe_url,
             openmeter_url=sandbox_server.openmeter_url,
         )
+        yield console
+        console.close()
 
 
 @pytest.fixture
