@@ -12,13 +12,14 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from sync.admin.formats import when
+from sync.admin.lists import ListView
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
 @admin.register(User)
-class ConsoleUserAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg,misc] # unfold ships no types
+class ConsoleUserAdmin(ListView, UserAdmin, ModelAdmin):  # type: ignore[type-arg,misc] # unfold ships no types
     """Who may log in. People who leave are deactivated, so that the log still names them.
 
     What somebody may do comes from groups only: one place says it, and everybody in a group may do the same.
@@ -62,5 +63,5 @@ class ConsoleUserAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg,misc] # 
 
 
 @admin.register(Group)
-class ConsoleGroupAdmin(GroupAdmin, ModelAdmin):  # type: ignore[misc] # unfold ships no types
+class ConsoleGroupAdmin(ListView, GroupAdmin, ModelAdmin):  # type: ignore[misc] # unfold ships no types
     """Who may do what: Billing viewer, operator and admin, and whatever groups are made here."""

@@ -9,13 +9,12 @@ from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.http import urlencode
-from django.utils.text import capfirst
-from unfold.admin import ModelAdmin
 from unfold.dataclasses import UnfoldAction
 from unfold.enums import ActionVariant
 
 from sync.admin.dialogs.dialog import Dialog, Place, show_dialog
 from sync.admin.formats import when
+from sync.admin.lists import ListView
 
 ModelT = TypeVar("ModelT", bound=models.Model)
 MOST_SELECTED = 500
@@ -28,7 +27,7 @@ TIMES = {
 """What instants are called on pages, where the column's name says too little."""
 
 
-class ConsoleAdmin(ModelAdmin):  # type: ignore[misc] # unfold ships no types
+class ConsoleAdmin(ListView):
     """A page whose actions are dialogs: a GET looks, a POST acts, each with a permission of its own."""
 
     dialogs: ClassVar[Sequence[type[Dialog]]] = ()
@@ -40,14 +39,6 @@ class ConsoleAdmin(ModelAdmin):  # type: ignore[misc] # unfold ships no types
     list_per_page = 50
     list_filter_submit = True
     compressed_fields = True
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Call the browser's tab what the list shows."""
-        title = {"title": capfirst(self.opts.verbose_name_plural)}
-        response: HttpResponse = super().changelist_view(request, title | (extra_context or {}))
-        return response
 
     # --- dialogs: one address each, with an id for one row, with ?ids= for chosen ones, without for all ----
 

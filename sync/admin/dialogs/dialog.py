@@ -17,6 +17,7 @@ from django.urls import reverse
 from django.views.decorators.csrf import csrf_protect
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from sync.admin.lists import LARGEST_ID
 from sync.conf import load_config
 from sync.domain.pricing import Money
 from sync.ports import SyncError
@@ -249,12 +250,15 @@ def _rows(
     if related := page.list_select_related:
         rows = rows.select_related(*(related if isinstance(related, list | tuple) else ()))
     if object_id is not None:
-        row = rows.filter(pk=object_id).first()
+        row = rows.filter(pk=object_id).first() if object_id <= LARGEST_ID else None
         if row is None:
             raise Http404
         return [row]
+    if Place.SELECTION not in dialog_class.places:
+        return []
     text = request.POST.get("ids") or request.GET.get("ids") or ""
     ids = [int(part) for part in text.split(",") if part.isascii() and part.isdecimal()]
+    ids = [pk for pk in ids if pk <= LARGEST_ID]
     if not ids and Place.LIST not in dialog_class.places:
         raise Http404
     return list(rows.filter(pk__in=ids).order_by("pk"))
