@@ -20,7 +20,26 @@ class ForkingConsole(Console):
     def __init__(self, folder: Path, **addresses: str) -> None:
         super().__init__(**addresses)
         self._folder = folder
-        self._parent = subprocess.Popen(
+        self._parent: subprocess.Popen[str] | None = None
+        """Begins with the first command, so that `env` may be changed until then."""
+
+    def manage(self, *args: str, failpoint: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        out, err = self._folder / "out", self._folder / "err"
+        command = {"args": args, "failpoint": failpoint, "out": str(out), "err": str(err)}
+        parent = self._parent = self._parent or self._begin()
+        parent.stdin.write(json.dumps(command) + "\n")
+        parent.stdin.flush()
+        code = int(parent.stdout.readline())
+        return subprocess.CompletedProcess(args, code, out.read_text(), err.read_text())
+
+    def close(self) -> None:
+        """The process that forks is gone."""
+        if self._parent:
+            self._parent.communicate(timeout=30)
+
+    def _begin(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
             [sys.executable, "-m", "tests.forking_console"],
             cwd=ROOT,
             env=self.env,
@@ -28,19 +47,6 @@ class ForkingConsole(Console):
             stdout=subprocess.PIPE,
             text=True,
         )
-
-    def manage(self, *args: str, failpoint: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
-        out, err = self._folder / "out", self._folder / "err"
-        command = {"args": args, "failpoint": failpoint, "out": str(out), "err": str(err)}
-        self._parent.stdin.write(json.dumps(command) + "\n")
-        self._parent.stdin.flush()
-        code = int(self._parent.stdout.readline())
-        return subprocess.CompletedProcess(args, code, out.read_text(), err.read_text())
-
-    def close(self) -> None:
-        """The process that forks is gone."""
-        self._parent.communicate(timeout=30)
 
 
 def _fork(command: dict[str, Any]) -> int:

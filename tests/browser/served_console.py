@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 from typing import IO, Self
 
-from tests.console import ROOT, Console
+from tests.console import ROOT
+from tests.forking_console import ForkingConsole
 
 HOST = "127.0.0.1"
 PASSWORD = "correct horse battery staple"
@@ -54,11 +55,11 @@ print(json.dumps(cookies))
 """
 
 
-class ServedConsole(Console):
+class ServedConsole(ForkingConsole):
     """A console that answers on a port and works in the background until the context is left."""
 
     def __init__(self, *, log: Path, **urls: str) -> None:
-        super().__init__(**urls)
+        super().__init__(log.parent, **urls)
         with socket.socket() as probe:
             probe.bind((HOST, 0))
             self._port = probe.getsockname()[1]
@@ -80,6 +81,7 @@ class ServedConsole(Console):
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
         for process in self._running:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
