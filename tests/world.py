@@ -16,7 +16,7 @@ from sync.operations.report_request import ReportRequest, ReportRules
 from sync.operations.report_usage import ReportResult, report_usage
 from sync.sandbox.server import SandboxServer
 from sync.wiring import connect
-from tests.sandbox_client import TEST_KEY, SandboxControl
+from tests.sandbox_client import NO_TLS, TEST_KEY, SandboxControl
 
 START = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
 """When a world begins, unless the test says otherwise."""
@@ -48,9 +48,12 @@ class World:
     def __init__(self, control: SandboxControl, server: SandboxServer, config: Config) -> None:
         self.control, self.config = control, config
         self.stripe_http = httpx.Client(
-            base_url=server.stripe_url, headers={"Authorization": f"Bearer {TEST_KEY}"}, timeout=10
+            base_url=server.stripe_url,
+            headers={"Authorization": f"Bearer {TEST_KEY}"},
+            timeout=10,
+            verify=NO_TLS,
         )
-        self.openmeter_http = httpx.Client(base_url=server.openmeter_url, timeout=10)
+        self.openmeter_http = httpx.Client(base_url=server.openmeter_url, timeout=10, verify=NO_TLS)
         self.now = START
         self.at(START)
         self._events = 0

@@ -1,10 +1,12 @@
 """How OpenMeter is asked: timeouts, repeats, a limit on size, and what its refusals mean."""
 
 import json
+import ssl
 import time
 import weakref
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -23,6 +25,12 @@ MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 """About 300,000 rows. The server has no limit of its own and builds the whole answer in memory."""
 
 Params = Sequence[tuple[str, str]]
+
+
+@cache
+def trusted_authorities() -> ssl.SSLContext:
+    """Return what certificates are checked against; read once, for that takes longer than a short answer."""
+    return httpx.create_ssl_context()
 
 
 class OpenMeterTransport:
@@ -45,7 +53,9 @@ class OpenMeterTransport:
         self._max_response_bytes = max_response_bytes
         headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
         # Redirects are not followed: the token would go where nobody configured it to go.
-        self._http = httpx.Client(timeout=timeout, headers=headers, follow_redirects=False)
+        self._http = httpx.Client(
+            timeout=timeout, headers=headers, follow_redirects=False, verify=trusted_authorities()
+        )
         weakref.finalize(self, self._http.close)
 
     def ask(

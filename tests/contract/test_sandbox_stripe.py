@@ -17,7 +17,7 @@ from sync.sandbox.server import SandboxServer
 from sync.sandbox.stripe import OPERATIONS
 from sync.sandbox.stripe.operations import Operation
 from sync.sandbox.stripe.shapes import Amount, Choice, Flag, ListOf, Range, Shape, StringMap, Text, Whole
-from tests.sandbox_client import TEST_KEY, SandboxControl
+from tests.sandbox_client import NO_TLS, TEST_KEY, SandboxControl
 
 SPECS = Path(os.environ.get("CONTRACT_SPECS", Path(__file__).parents[3] / "shared" / "specs"))
 SPEC = SPECS / "stripe.json"
@@ -139,7 +139,10 @@ class Caller:
 
     def __init__(self, server: SandboxServer, spec: Mapping[str, Any]) -> None:
         self._http = httpx.Client(
-            base_url=server.stripe_url, headers={"Authorization": f"Bearer {TEST_KEY}"}, timeout=10
+            base_url=server.stripe_url,
+            headers={"Authorization": f"Bearer {TEST_KEY}"},
+            timeout=10,
+            verify=NO_TLS,
         )
         self._spec = spec
         self._registry = Registry().with_resource("urn:stripe", DRAFT4.create_resource(spec))

@@ -38,7 +38,7 @@ from sync.operations.mirror_stripe import mirror_stripe
 from sync.operations.pause_reporting import pause_for_stripe, pause_reporting
 from sync.operations.store_rows import store_rows
 from sync.ports import Misconfigured, TemporaryFailure
-from tests.sandbox_client import create_price, stripe_client, subscribe
+from tests.sandbox_client import NO_TLS, create_price, stripe_client, subscribe
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -65,7 +65,7 @@ def client(config):
 
 @pytest.fixture
 def openmeter(config):
-    with httpx.Client(base_url=f"{config.openmeter_url}/api/v1") as http:
+    with httpx.Client(base_url=f"{config.openmeter_url}/api/v1", verify=NO_TLS) as http:
         yield http
 
 

@@ -16,6 +16,7 @@ from sync.sandbox import openmeter
 from sync.sandbox.openmeter import float64, json_path
 from sync.sandbox.server import SandboxServer
 from sync.sandbox.world import Settings
+from tests.sandbox_client import NO_TLS
 
 NOW = dt.datetime(2026, 3, 10, 12, 34, 56, 789000, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
@@ -95,7 +96,7 @@ def world(served):
 
 @pytest.fixture
 def om(served, world):
-    with httpx.Client(base_url=served.base_url, timeout=30) as http:
+    with httpx.Client(base_url=served.base_url, timeout=30, verify=NO_TLS) as http:
         yield Client(http)
 
 

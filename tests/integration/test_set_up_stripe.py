@@ -13,7 +13,7 @@ from django.utils import timezone
 from sync.models import Meter, StripeAccount
 from sync.operations.set_up_stripe import SetUpOptions, set_up_stripe
 from sync.ports import Account, InvalidInput, SyncError
-from tests.sandbox_client import stripe_client
+from tests.sandbox_client import NO_TLS, stripe_client
 
 pytestmark = pytest.mark.django_db
 KINDS = ["meter", "product", "price", "customer", "subscription"]
@@ -60,7 +60,7 @@ def env(settings, config):
 
 def make_source(config, slug, aggregation="SUM"):
     body = {"slug": slug, "aggregation": aggregation, "eventType": "call", "valueProperty": "$.n"}
-    assert httpx.post(f"{config.openmeter_url}/api/v1/meters", json=body).status_code == 200
+    assert httpx.post(f"{config.openmeter_url}/api/v1/meters", json=body, verify=NO_TLS).status_code == 200
 
 
 def set_up(connections, options=OPTIONS):
