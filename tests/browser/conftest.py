@@ -28,13 +28,15 @@ PATIENCE_MS = 20_000
 HERE = Path(__file__).parent
 
 
+@pytest.hookimpl(tryfirst=True)  # before the tests are shared out by their groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything here needs a browser."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.browser)
-            # One process runs them all, so that one Chromium and one console are started.
-            item.add_marker(pytest.mark.xdist_group("browser"))
+            # Two processes run them all, so that no more than two consoles are started.
+            group = "pages" if item.path.stem == "test_every_page" else "flows"
+            item.add_marker(pytest.mark.xdist_group(group))
             if not CHROMIUM:
                 item.add_marker(pytest.mark.skip(reason="no Chromium: apt-get install chromium"))
 
