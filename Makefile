@@ -29,7 +29,7 @@ demo: install
 		$(if $(filter 0 no false,$(SERVE)),--no-serve,--serve)
 
 test: .venv/requirements-dev.stamp
-	@$(ALONE) $(TEST_DATABASE) $(SPECS) $(PYTHON) -m pytest $(TESTS)
+	@$(ALONE) $(TEST_DATABASE) $(SPECS) $(PYTHON) -m pytest $(TESTS) $(if $(JUNIT),--junit-xml $(JUNIT))
 
 check: .venv/requirements-dev.stamp
 	$(PYTHON) -m ruff check .
