@@ -64,7 +64,9 @@ class ReportJob:
         check_scope(self.request.scope)
         if self.request.retry_rejected and not self.request.dry_run:
             self._release_rejected()
-        if not self.request.dry_run and self._earlier_run_left_calls_open():
+        # A confirmed run sends nothing before its plan was held against what a person saw.
+        settles_first = not (self.request.dry_run or self.request.is_confirmed)
+        if settles_first and self._earlier_run_left_calls_open():
             # A slice whose newest call has no known end gets no further revision: settle it first.
             self._deliver(wait_for_others=False)
         if self.stopped or self._plan_as_confirmed():

@@ -103,8 +103,10 @@ def _templates(routes: Iterable[BaseRoute], prefix: str = "") -> Iterator[tuple[
 
 def serve(*, port: int, state: Path | None) -> None:
     """The sandbox answered on the port until Ctrl-C or SIGTERM, and stopped in order. Raises PortTaken."""
-    with contextlib.closing(_listen(port)) as listener, _quiet_signals():
-        _server(build_app(state=state)).run(sockets=[listener])
+    with contextlib.closing(_listen(port)) as listener:
+        server = _server(build_app(state=state))
+        with _signals_end(server):
+            server.run(sockets=[listener])
 
 
 class SandboxServer:
@@ -173,16 +175,20 @@ def _listen(port: int) -> socket.socket:
 
 
 @contextlib.contextmanager
-def _quiet_signals() -> Iterator[None]:
-    """Ctrl-C and SIGTERM only stop the server: uvicorn raises them again after its shutdown."""
+def _signals_end(server: uvicorn.Server) -> Iterator[None]:
+    """Ctrl-C and SIGTERM only stop the server, also before uvicorn listens to them itself.
 
-    def ignore(_signal: int, _frame: FrameType | None) -> None:
-        return
+    The socket is open by then, so whoever saw it answer may ask for the end. And after its shutdown uvicorn
+    raises them again.
+    """
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, ignore) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

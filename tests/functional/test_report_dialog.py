@@ -195,6 +195,22 @@ class TestConfirmation:
         assert not UsageReport.objects.exists()
         assert world.billed(ada) == 0
 
+    def test_sends_nothing_either_that_an_earlier_run_left_in_doubt(
+        self, office, browser, world, ada, monkeypatch
+    ):
+        monkeypatch.setattr("sync.operations.deliver_reports.TRIES_PER_RUN", 1)
+        world.control.fault("POST /v1/billing/meter_events", cut="before")
+        world.report(sync=False)
+        assert world.statuses() == ["unknown"]
+        world.use("ada", 5, at("2026-03-10T10:30"))
+        world.at(at("2026-03-10T11:03"))
+        confirm(office, browser, EVERYTHING)
+        world.use("ada", 1, at("2026-03-10T10:31"))
+        office.work()
+        assert ReportRun.objects.first().status == "failed"
+        assert world.statuses() == ["unknown"]
+        assert world.billed(ada) == 0
+
     def test_that_there_is_nothing_new_to_plan_counts_as_well(self, office, browser, world, ada):
         world.control.fault("POST /v1/billing/meter_events", status=401)
         world.report(sync=False)
