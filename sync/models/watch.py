@@ -27,7 +27,10 @@ class Incident(models.Model):
 
         NO_FULL_RUN = "no_full_run", "No full run for a while"
         WORKER_DEAD = "worker_dead", "No worker is alive"
-        WAITS_FOR_A_PERSON = "waits_for_a_person", "Reports wait for a person"
+        HELD = "held", "Reports are held"
+        LATE = "late", "Reports are late"
+        REJECTED = "rejected", "Stripe refused reports"
+        UNKNOWN = "unknown", "Nobody knows whether Stripe has reports"
         PERIOD_CLOSES = "period_closes", "Usage is not in and its period closes soon"
 
     kind = models.CharField(max_length=30, choices=Kind)

@@ -131,10 +131,10 @@ def _problems(known: ReportingHealth, account: StripeAccount, now: datetime) -> 
         yield Problem(kind=Kind.WORKER_DEAD, sentence=sentence)
     if sentence := _no_full_run(known, account, now):
         yield Problem(kind=Kind.NO_FULL_RUN, sentence=sentence)
-    if waiting := count_waiting(Scope()):
-        counts = ", ".join(f"{count} {status}" for status, count in sorted(waiting.items()))
-        sentence = f"Reports wait for a person ({counts}): decide on them on the page Usage reports."
-        yield Problem(kind=Kind.WAITS_FOR_A_PERSON, sentence=sentence)
+    for status, count in sorted(count_waiting(Scope()).items()):
+        # Each is an incident of its own: what is refused is news though something is held already.
+        sentence = f"Reports wait for a person ({count} {status}): decide on them on the page Usage reports."
+        yield Problem(kind=Kind(status), sentence=sentence)
     if sentence := _closes_soon(now):
         yield Problem(kind=Kind.PERIOD_CLOSES, sentence=sentence)
 

@@ -50,8 +50,8 @@ class TestIncident:
         for _ in range(3):
             watch_reporting(now=world.now)
         assert [(one.subject, one.to) for one in mail.outbox] == [
-            ("[Billing console] Reports wait for a person", ["ops@example.com"]),
-            ("[Billing console] Over: Reports wait for a person", ["ops@example.com"]),
+            ("[Billing console] Reports are held", ["ops@example.com"]),
+            ("[Billing console] Over: Reports are held", ["ops@example.com"]),
         ]
         incident = Incident.objects.get()
         assert (incident.began_at, incident.told_at, incident.ended_at, incident.end_told_at) == (
@@ -69,10 +69,24 @@ class TestIncident:
     def test_shows_the_newest_sentence_while_it_lasts(self, world, business):
         hold(world)
         watch_reporting(now=world.now)
-        UsageReport.objects.update(status="late")
+        another = UsageReport.objects.get()
+        another.pk, another.identifier, another.revision = None, "another", 2
+        another.save()
         watch_reporting(now=world.now)
-        assert "(1 late)" in Incident.objects.get().message
+        assert "(2 held)" in Incident.objects.get().message
         assert len(mail.outbox) == 1
+
+    def test_of_what_is_refused_is_told_while_something_else_is_held(self, world, business):
+        hold(world)
+        watch_reporting(now=world.now)
+        another = UsageReport.objects.get()
+        another.pk, another.identifier, another.revision, another.status = None, "another", 2, "rejected"
+        another.save()
+        watch_reporting(now=world.now)
+        assert [one.subject for one in mail.outbox] == [
+            "[Billing console] Reports are held",
+            "[Billing console] Stripe refused reports",
+        ]
 
     def test_of_the_same_kind_later_is_another_one(self, world, business):
         for _ in range(2):
@@ -119,7 +133,7 @@ class TestIncident:
         watch_reporting(now=world.now)
         release(world)
         watch_reporting(now=world.now)
-        assert sent == ["Reports wait for a person", "Over: Reports wait for a person"]
+        assert sent == ["Reports are held", "Over: Reports are held"]
 
     def test_is_told_by_another_where_the_first_was_killed_before_it_could(self, world, business):
         hold(world)
