@@ -3,6 +3,7 @@
 import pytest
 
 from sync import tasks
+from sync.conf import STRIPE_ADDRESS
 from sync.models import Customer, Meter, Pause, ReportRun
 from sync.operations.pause_reporting import pause_for_stripe, pause_reporting, resume_reporting
 from sync.operations.report_request import ReportRequest
@@ -161,6 +162,16 @@ class TestPauseDialogs:
         made.refresh_from_db()
         assert (made.resumed_by, made.resume_reason) == ("otto", "Done.")
         assert log_of(made)[1:] == ["Resumed reporting of everything. Done."]
+
+    def test_want_a_word_typed_in_live_mode(self, office, world, people, settings):
+        settings.STRIPE_KEY, settings.STRIPE_API_BASE = "sk_live_tests_0001", STRIPE_ADDRESS
+        browser, url = office.browser(), dialog_url("pause", "pause")
+        assert "type LIVE to confirm" in text_of(office.get(browser, url))
+        for typed in ({}, {"typed_word": "live"}):
+            assert office.post(browser, url, why="Audit.", **typed).status_code == 200
+            assert not Pause.objects.exists()
+        assert office.post(browser, url, why="Audit.", typed_word="LIVE").status_code == 302
+        assert Pause.objects.exists()
 
     @pytest.mark.parametrize("model", [Meter, Customer])
     def test_pause_and_resume_one_thing_from_its_page(self, office, people, model):

@@ -94,8 +94,6 @@ class Dialog:
     places: ClassVar[frozenset[Place]]
     form_class: ClassVar[type[DialogForm]] = ReasonForm
     dangerous: ClassVar[bool] = False
-    moves_money: ClassVar[bool] = False
-    """Whether submitting may bill somebody: then live mode wants a word typed."""
     template: ClassVar[str] = "sync/dialog.html"
     atomic: ClassVar[bool] = True
     """Whether deed and log entry are one transaction; false where Stripe is called meanwhile."""
@@ -189,9 +187,9 @@ def _form(dialog: Dialog, preview: Preview, request: HttpRequest) -> forms.Form:
             money.text.split()[0],
             f"Much is at stake: type {money.text.split()[0]} to confirm.",
         )
-    if dialog.moves_money and config.livemode:
+    if config.livemode:
         form.fields["typed_word"] = _typed(
-            "Live mode", LIVE_WORD, f"This bills real customers: type {LIVE_WORD} to confirm."
+            "Live mode", LIVE_WORD, f"This is about real customers: type {LIVE_WORD} to confirm."
         )
     return form
 

@@ -67,7 +67,6 @@ class LinkSubject(ChooseFirst):
     submit = "Link"
     permission = "sync.link_subject"
     places = frozenset({Place.LIST})
-    moves_money = True
     template = "sync/link_subject.html"
     choose_class: ClassVar[type[LinkChoice]] = LinkCustomerChoice
     choose = "Show what it bills"

@@ -72,7 +72,6 @@ class MoveSubject(ChooseFirst):
     submit = "Move"
     permission = "sync.move_subject"
     places = frozenset({Place.OBJECT})
-    moves_money = True
     choose_class = MoveChoice
     choose = "Show what stays and what moves"
 
@@ -138,7 +137,6 @@ class EndSubject(Dialog):
     permission = "sync.move_subject"
     places = frozenset({Place.OBJECT})
     dangerous = True
-    moves_money = True
 
     @classmethod
     def why_not(cls, row: Subject) -> str:

@@ -89,7 +89,6 @@ class ResumeReporting(Dialog):
     submit = "Resume"
     permission = "sync.resume_reporting"
     places = frozenset({Place.OBJECT})
-    moves_money = True
 
     @classmethod
     def why_not(cls, row: Any) -> str:

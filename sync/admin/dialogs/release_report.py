@@ -18,7 +18,6 @@ class ReleaseReport(DecideReports):
     icon = "lock_open"
     submit = "Release"
     permission = "sync.release_usagereport"
-    moves_money = True
     past = "Released"
     waiting = frozenset({UsageReport.Status.HELD})
     instead = "only held reports are released."

@@ -30,7 +30,6 @@ class ReportUsage(Dialog):
     submit = "Report"
     permission = "sync.report_usage"
     places = frozenset({Place.OBJECT, Place.SELECTION, Place.LIST})
-    moves_money = True
     template = "sync/report_usage.html"
     sealed = ""
     """The preview that is shown, for the form to carry back."""

@@ -42,7 +42,6 @@ class RetryReport(DecideReports):
     submit = "Retry"
     permission = "sync.retry_usagereport"
     form_class = RetryForm
-    moves_money = True
     past = "Planned anew:"
     waiting = frozenset({Status.REJECTED, Status.UNKNOWN})
     instead = "only refused reports, and those of unknown outcome, are retried."
