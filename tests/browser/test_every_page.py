@@ -27,7 +27,9 @@ print("\\n".join(pages.{kind}()))
 class TestPages:
     def test_are_readable_in_light_and_dark_wide_and_narrow(self, visit, console):
         found = console.script(EVERYTHING + FIND.format(kind="rows")).split()
-        look_at(visit("root"), ["/", *found], colours_twice=True)
+        someone = visit("root")
+        look_at(someone, ["/", *found[:3]], colours_twice=True)
+        look_at(someone, found[3:], colours_twice=False)
 
     def test_with_lists_are_readable(self, visit, console):
         found = console.script(EVERYTHING + FIND.format(kind="lists")).split()
