@@ -137,7 +137,11 @@ class RedefineMeter(Dialog):
         return Preview(
             sentences=[
                 "Stripe cannot change a price's meter. Afterwards, make a new price on the new meter for "
-                "each of these in Stripe, and move its subscriptions: from then on usage counts there."
+                "each of these in Stripe. On each subscription add an item of the new price and remove the "
+                "old one in the same step: usage counts on the new meter from then on.",
+                # The console cannot tell yet since when an item has been on another meter.
+                "Do not change the price of the existing item instead: its whole open period would be "
+                "measured on the new meter again, and could be billed on both.",
             ],
             headers=("price to be replaced", "product", "living subscriptions"),
             rows=[(price.stripe_id, price.product_name, price.living) for price in prices],  # type: ignore[attr-defined]
@@ -170,6 +174,9 @@ class RedefineMeter(Dialog):
         return Outcome(
             message=f"The meter {new.event_name} carries the new definition of {old.event_name}.",
             about=[new, old],
-            next_step=f"Make prices on {new.event_name} in Stripe, and move the subscriptions to them.",
+            next_step=(
+                f"Make prices on {new.event_name} in Stripe, and give each subscription a new item of one "
+                "while removing the old item."
+            ),
             url=row_url(new),
         )
