@@ -59,6 +59,8 @@ class SubjectAdmin(MappingAdmin, ReadOnlyAdmin):
     @admin.display(description="in OpenMeter", ordering="seen_at")
     def state(self, subject: Subject) -> SafeString:
         """Whether there ever was usage under this key."""
+        if subject.never_held:
+            return chip("never began", tone=QUIET, icon="link_off")
         if subject.valid_to:
             return chip("ended", tone=QUIET, icon="link_off")
         if subject.seen_at:

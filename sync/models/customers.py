@@ -52,7 +52,8 @@ class Subject(models.Model):
     """The key that OpenMeter files usage under, and the customer it belonged to in `[valid_from, valid_to)`.
 
     A key never belongs to two customers at once; `valid_from` null means since ever, `valid_to` null
-    means until further notice. Both are whole UTC hours, so no window belongs to two customers.
+    means until further notice. Both are whole UTC hours, so no window belongs to two customers. Where both
+    are the same, staff took the link back before it began: it never held, and no sync makes it again.
     """
 
     key = models.CharField(max_length=512)
@@ -75,13 +76,22 @@ class Subject(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["key"], condition=Q(valid_to=None), name="subject_current_once"),
             models.UniqueConstraint(fields=["key"], condition=Q(valid_from=None), name="subject_first_once"),
-            models.UniqueConstraint(fields=["key", "valid_from"], name="subject_start_once"),
+            models.UniqueConstraint(
+                fields=["key", "valid_from"],
+                condition=Q(valid_to=None) | Q(valid_to__gt=F("valid_from")),
+                name="subject_start_once",
+            ),
             models.CheckConstraint(
-                condition=Q(valid_to=None) | Q(valid_from=None) | Q(valid_to__gt=F("valid_from")),
-                name="subject_ends_after_start",
+                condition=Q(valid_to=None) | Q(valid_from=None) | Q(valid_to__gte=F("valid_from")),
+                name="subject_ends_no_sooner",
             ),
         ]
 
     def __str__(self) -> str:
         """Name key and customer."""
         return f"{self.key} → {self.customer_id}"
+
+    @property
+    def never_held(self) -> bool:
+        """Whether it was taken back before it began."""
+        return self.valid_to is not None and self.valid_to == self.valid_from

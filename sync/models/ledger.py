@@ -107,6 +107,10 @@ class UsageReport(models.Model):
     written_off = models.BooleanField(default=False)
     """A person decided that this usage, though measured, will not be billed: it counts for its slice."""
     run = models.ForeignKey(ReportRun, on_delete=models.PROTECT, related_name="reports")
+    sent_by = models.ForeignKey(
+        ReportRun, null=True, blank=True, on_delete=models.PROTECT, related_name="sent", db_index=False
+    )
+    """The run that sent it last, where that is not the one that planned it: most rows need no entry."""
     corrects = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="corrections"
     )
@@ -128,6 +132,9 @@ class UsageReport(models.Model):
                 name="report_open",
             ),
             models.Index(fields=["slice_end"], name="report_slice_end"),
+            models.Index(
+                fields=["sent_by"], condition=Q(sent_by__isnull=False), name="report_sent_by_another"
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -174,6 +181,11 @@ class UsageReport(models.Model):
     def counts(self) -> Counts:
         """Return how it counts for its slice."""
         return how_it_counts(self.status, written_off=self.written_off)
+
+    @property
+    def sender(self) -> ReportRun | None:
+        """The run that sent it last, or None: nothing was sent yet."""
+        return (self.sent_by or self.run) if self.first_sent_at else None
 
 
 def how_it_counts(status: str, *, written_off: bool) -> Counts:

@@ -47,11 +47,17 @@ class ReportRun(models.Model):
     confirmed; null means that nobody did, and by the time it is planned."""
     confirmed = models.JSONField(default=dict, blank=True)
     """What a person saw and confirmed: meter's Stripe id → billed units (text), and whose they are."""
+    shown = models.JSONField(default=dict, blank=True)
+    """What the confirmed preview showed beside it, as `ShownDue` reads it: which reports were due before,
+    their units, and the money of everything."""
     status = models.CharField(max_length=12, choices=Status, default=Status.QUEUED)
     counters = models.JSONField(default=dict, blank=True)
     steps = models.JSONField(default=list, blank=True)
     """What it did so far, in order: name, done, total (0 if unknown), started_at, finished_at (ISO, UTC)."""
     error = models.TextField(blank=True)
+    is_full = models.BooleanField(default=False)
+    """Whether all of its scope was measured and nothing failed but what Stripe refuses: a run of everything
+    that is full proves that reporting works."""
     notes = models.TextField(blank=True)
     """What people should know although it is no fault: what is paused, what was stopped."""
     cancel_asked_at = models.DateTimeField(null=True, blank=True)

@@ -20,7 +20,10 @@ class Worker(models.Model):
 
 
 class Incident(models.Model):
-    """Something that keeps usage from being billed in time; told once when it begins, once when it ends."""
+    """Something that keeps usage from being billed in time; told once when it begins, once when it ends.
+
+    Of one kind there may be several at a time, each about something else.
+    """
 
     class Kind(models.TextChoices):
         """What is the matter."""
@@ -34,6 +37,8 @@ class Incident(models.Model):
         PERIOD_CLOSES = "period_closes", "Usage is not in and its period closes soon"
 
     kind = models.CharField(max_length=30, choices=Kind)
+    about = models.CharField(max_length=255, blank=True, default="")
+    """What in particular, for machines: a billing period, or a meter and day; "" where there is but one."""
     message = models.TextField()
     began_at = models.DateTimeField()
     told_at = models.DateTimeField(null=True, blank=True)
@@ -47,7 +52,9 @@ class Incident(models.Model):
         ordering = ["-began_at", "-id"]
         default_permissions = ("view",)
         constraints = [
-            models.UniqueConstraint(fields=["kind"], condition=Q(ended_at=None), name="incident_open_once"),
+            models.UniqueConstraint(
+                fields=["kind", "about"], condition=Q(ended_at=None), name="incident_open_once"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -104,7 +104,8 @@ def _assign(batch: Sequence[Customer], *, now: datetime) -> list[FoundIssue]:
 def _holder(rows: Sequence[Subject], *, now: datetime) -> Customer | None:
     """Return whose a key is; what a deleted customer held has an end, and is free from then on."""
     for row in reversed(rows):
-        if row.valid_to is None or (row.valid_to > now and row.customer.deleted_at is None):
+        goes_on = row.valid_to and row.valid_to > now and not row.never_held
+        if row.valid_to is None or (goes_on and row.customer.deleted_at is None):
             return row.customer
     return None
 
@@ -115,6 +116,7 @@ def _valid_from(rows: Sequence[Subject], *, is_first: bool, now: datetime) -> da
     Where a deleted customer held it last, it goes over without a gap, as to the same customer made anew.
     """
     later = floor_to(now, HOUR) + HOUR
+    rows = [row for row in rows if not row.never_held]
     if not rows:
         return None if is_first else later
     last = max(rows, key=lambda row: row.valid_to or later)

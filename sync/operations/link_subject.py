@@ -85,7 +85,7 @@ def _begin(
     """Return when the link begins: when it should, but not before the key is free."""
     if taken := _why_taken(spans, key=key, customer=customer):
         raise InvalidInput(taken)
-    ends = [row.valid_to for row in spans if row.valid_to]
+    ends = [row.valid_to for row in spans if row.valid_to and not row.never_held]
     if not ends:
         return since
     return max([*ends, *([since] if since else [])])

@@ -34,30 +34,23 @@ def move_subject(*, subject_id: int, customer: Customer, why: str, now: datetime
             if old.customer_id == customer.pk:
                 msg = f"The key {old.key} belongs to {customer} already."
                 raise InvalidInput(msg)
-            at = next_hour(now)
-            new = _hand_over(old, customer, at, why)
+            new = _hand_over(old, customer, _end(old, why, now=now), why)
             was_seen = old.seen_at is not None
             resolve_subject_findings(customer=customer, key=old.key, was_seen=was_seen, now=now)
     except IntegrityError as error:
         msg = "Somebody else changed this key just now; look again."
         raise InvalidInput(msg) from error
-    return Moved(new, new.valid_from or at)
+    return Moved(new, new.valid_from or next_hour(now))
 
 
 def end_subject(*, subject_id: int, why: str, now: datetime) -> Moved:
     """From the next whole hour on the key is nobody's; what came before stays. Returns the ended row.
 
-    One that has not begun yet is taken back. A sync gives it to nobody again who had it before.
+    One that has not begun yet never does. No sync gives the key again to whom it was taken from.
     """
     with transaction.atomic():
         old = _standing(subject_id)
-        at = next_hour(now)
-        if old.valid_from and old.valid_from >= at:
-            row = Subject(pk=old.pk, key=old.key, customer=old.customer, valid_from=old.valid_from)
-            keep_reason(old, why).delete()
-            return Moved(row, row.valid_from or at)
-        old.valid_to = at
-        keep_reason(old, why).save(update_fields=["valid_to"])
+        at = _end(old, why, now=now)
     return Moved(old, at)
 
 
@@ -71,14 +64,18 @@ def _standing(subject_id: int) -> Subject:
     return subject
 
 
+def _end(subject: Subject, why: str, *, now: datetime) -> datetime:
+    """The link ends; return when. One that has not begun stays as one that never held.
+
+    Its row is what tells a sync that somebody decided: without it the customer would get the key again.
+    """
+    at = max(next_hour(now), subject.valid_from or next_hour(now))
+    subject.valid_to = at
+    keep_reason(subject, why).save(update_fields=["valid_to"])
+    return at
+
+
 def _hand_over(old: Subject, customer: Customer, at: datetime, why: str) -> Subject:
-    if old.valid_from and old.valid_from >= at:
-        # It has not begun, so nobody loses anything.
-        old.customer = customer
-        keep_reason(old, why).save(update_fields=["customer"])
-        return old
-    old.valid_to = at
-    keep_reason(old, why).save(update_fields=["valid_to"])
     new = Subject(key=old.key, customer=customer, valid_from=at, seen_at=old.seen_at)
     keep_reason(new, why).save()
     return new

@@ -68,7 +68,9 @@ def periods_closing(*, now: datetime, until: datetime) -> QuerySet[Any]:
     enrolment = Enrolment.objects.filter(
         customer=OuterRef("item__subscription__customer"), meter=OuterRef("item__meter")
     )
-    subject = Subject.objects.filter(customer=OuterRef("item__subscription__customer"))
+    subject = Subject.objects.filter(customer=OuterRef("item__subscription__customer")).exclude(
+        valid_to=F("valid_from")  # it never held
+    )
     rows = (
         BillingPeriod.objects.filter(closes_at__gt=now, closes_at__lte=until, finalized_at=None)
         # A legacy price may name a meter in its metadata, but Stripe bills no meter events on it.

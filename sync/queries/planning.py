@@ -136,8 +136,11 @@ def enrolments_to_plan(
 
 
 def _attach_subjects(found: dict[int, EnrolmentToPlan], ids: Sequence[int]) -> None:
-    rows = Subject.objects.filter(customer__enrolments__in=ids).values_list(
-        "customer__enrolments__pk", "key", "valid_from", "valid_to"
+    rows = (
+        Subject.objects.filter(customer__enrolments__in=ids)
+        # Taken back before it began: nothing was ever measured under it.
+        .exclude(valid_to=F("valid_from"))
+        .values_list("customer__enrolments__pk", "key", "valid_from", "valid_to")
     )
     for pk, key, start, end in rows:
         if pk in found:

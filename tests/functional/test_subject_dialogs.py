@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 
 from sync.models import Customer, Enrolment, Finding, Subject
+from sync.operations.assign_subjects import assign_subjects
 from sync.operations.link_subject import link_subject
 from sync.operations.move_subject import end_subject, move_subject
 from sync.ports import InvalidInput
@@ -166,11 +167,16 @@ class TestMoveSubject:
         with pytest.raises(InvalidInput, match="over already"):
             move(old, CustomerFactory())
 
-    def test_one_that_has_not_begun_is_only_given_to_another(self):
-        old, new = SubjectFactory(valid_from=START + HOUR), CustomerFactory()
+    def test_one_that_has_not_begun_never_held_and_no_sync_asks_for_it_again(self):
+        old, new = SubjectFactory(valid_from=START + HOUR), CustomerFactory(external_key="")
         move(old, new)
-        only = Subject.objects.get()
-        assert (only.customer, only.valid_from, only.valid_to) == (new, START + HOUR, None)
+        assert assign_subjects(now=START) == []
+        assert list(
+            Subject.objects.filter(key=old.key).values_list("customer", "valid_from", "valid_to")
+        ) == [
+            (old.customer_id, START + HOUR, START + HOUR),
+            (new.pk, START + HOUR, None),
+        ]
 
     def test_settles_the_finding_of_who_claimed_it(self):
         old, new = SubjectFactory(), CustomerFactory()
@@ -234,11 +240,49 @@ class TestEndDialog:
         world.report()
         assert world.billed(ada) == Decimal(1)
 
-    def test_one_that_has_not_begun_is_taken_back(self, db):
-        old = SubjectFactory(valid_from=START + HOUR)
+    def test_one_that_has_not_begun_stays_taken_back_through_every_sync_until_it_is_linked(
+        self, world, office, tokens
+    ):
+        ada = world.subscriber(tokens)
+        world.sync()
+        world.stripe("POST", f"/customers/{ada.customer}", metadata={"external_key": "team-7"})
+        world.later(minutes=1)
+        world.sync()
+        subject, browser = Subject.objects.get(key="team-7"), office.browser()
+        assert subject.valid_from == START + HOUR
+        url = dialog_url("subject", "end", subject.pk)
+        assert "nothing is ever billed by it" in text_of(office.get(browser, url))
+        office.post(browser, url, **WHY)
+        world.later(minutes=1)
+        world.sync()
+        world.use("team-7", 3, START + 1.5 * HOUR)
+        world.later(hours=3)
+        world.report()
+        assert world.billed(ada) == 0
+        subject.refresh_from_db()
+        assert subject.never_held
+        assert subject.history.latest().history_change_reason == "They told us."
+        assert Subject.objects.filter(key="team-7").count() == 1
+        page = text_of(office.get(browser, dialog_url("customer", "change", subject.customer_id)))
+        assert "it was taken back before" in page
+        office.post(
+            browser,
+            dialog_url("customer", "link", subject.customer_id),
+            key="team-7",
+            since="period",
+            **WHY,
+        )
+        world.report()
+        assert world.billed(ada) == 3
+
+    def test_what_was_taken_back_may_be_another_customers_at_once(self, db):
+        old, new = SubjectFactory(valid_from=START + HOUR), CustomerFactory(external_key="")
         end_subject(subject_id=old.pk, why="x", now=START)
-        assert not Subject.objects.exists()
-        assert Subject.history.filter(id=old.pk, history_type="-").exists()
+        Customer.objects.filter(pk=new.pk).update(external_key=old.key)
+        assert assign_subjects(now=START) == []
+        assert Subject.objects.get(customer=new).valid_from is None
+        end_subject(subject_id=Subject.objects.get(customer=new).pk, why="x", now=START)
+        assert link(old.key, old.customer, START + HOUR).valid_from == START + HOUR
 
 
 class TestHistory:

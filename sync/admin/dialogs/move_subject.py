@@ -153,8 +153,12 @@ class EndSubject(Dialog):
     def preview(self) -> Preview:
         """Show what stays."""
         now, subject = timezone.now(), self.rows[0]
+        at = max(next_hour(now), subject.valid_from or next_hour(now))
+        sentence = f"{subject.key} belongs to nobody from {at:%Y-%m-%d %H:%M} UTC on."
+        if subject.valid_from == at:
+            sentence += " The link has not begun, so nothing is ever billed by it."
         return Preview(
-            sentences=[f"{subject.key} belongs to nobody from {next_hour(now):%Y-%m-%d %H:%M} UTC on."],
+            sentences=[f"{sentence} No sync gives it back; Link… does."],
             headers=HEADERS,
             rows=kept_rows(subject, measure_kept(subject, now=now)),
         )
