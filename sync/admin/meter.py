@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 
 from sync.admin.chips import BAD, GOOD, QUIET, WAITS, chip
 from sync.admin.dialogs.pause_reporting import PauseReporting, ResumeReporting
+from sync.admin.dialogs.reason import ReasonField
 from sync.admin.dialogs.redefine_meter import RedefineMeter
 from sync.admin.dialogs.set_up_stripe import SetUpStripe
 from sync.admin.dialogs.sync_stripe import SyncStripe
@@ -22,6 +23,7 @@ from sync.conf import load_config
 from sync.domain.meters import filters_sentence, style_sentence, units_sentence, why_bad_filters
 from sync.domain.quantities import as_text
 from sync.models import Meter, Pause
+from sync.operations.keep_reason import keep_reason
 from sync.operations.measure_anew import measure_anew
 from sync.queries.meter_story import is_frozen, meter_story
 
@@ -34,7 +36,9 @@ SHOWN = {"scale": "scale_shown", "max_units_per_slice": "most_units_shown"}
 
 
 class MeterForm(forms.ModelForm[Meter]):
-    """Refuses what could not be measured."""
+    """Refuses what could not be measured, and asks why."""
+
+    why = ReasonField()
 
     class Meta:
         """How the console's own settings are called and explained."""
@@ -126,7 +130,7 @@ class MeterAdmin(MappingAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Meter | None = None) -> Any:
         """Show quantities that cannot be edited as everywhere else: without empty decimals."""
         editable = self._editable(request, obj)
-        return [
+        shown = [
             (
                 title,
                 {
@@ -137,6 +141,7 @@ class MeterAdmin(MappingAdmin):
             )
             for title, options in super().get_fieldsets(request, obj)
         ]
+        return [*shown, ("Reason for the change", {"fields": ["why"]})] if editable else shown
 
     def _editable(self, request: HttpRequest, obj: Meter | None) -> tuple[str, ...]:
         if obj is None or not self.has_change_permission(request, obj):
@@ -170,16 +175,27 @@ class MeterAdmin(MappingAdmin):
 
         What was measured under another definition, and found to be nothing, is measured again.
         """
-        changed = list(form.changed_data)
+        changed = _changed(form)
         if "openmeter_slug" in changed:
             obj.openmeter_id = obj.aggregation = ""
             changed += ["openmeter_id", "aggregation"]
         with transaction.atomic():
             before = Meter.objects.get(pk=obj.pk)
-            obj.save(update_fields=changed)
+            keep_reason(obj, form.cleaned_data["why"]).save(update_fields=changed)
             # A form takes filters for changed that nobody touched.
             if any(getattr(before, name) != getattr(obj, name) for name in DEFINITION):
                 measure_anew(obj)
+
+    def construct_change_message(
+        self,
+        request: HttpRequest,  # noqa: ARG002 - Django's signature
+        form: Any,
+        formsets: Any,  # noqa: ARG002
+        add: Any = None,  # noqa: ARG002
+    ) -> str:
+        """Say what changed, and why."""
+        names = ", ".join(str(form.fields[name].label) for name in _changed(form)) or "nothing"
+        return f"Changed {names}. {form.cleaned_data['why']}"
 
     @admin.display(description="OpenMeter slug", ordering="openmeter_slug", empty_value="–")
     def slug_shown(self, meter: Meter) -> str:
@@ -239,3 +255,8 @@ class MeterAdmin(MappingAdmin):
     def most_units_shown(self, meter: Meter) -> str:
         """A slice with more is held."""
         return units(meter.max_units_per_slice)
+
+
+def _changed(form: forms.ModelForm[Meter]) -> list[str]:
+    """Return the fields of the meter that somebody changed; the reason is none."""
+    return [name for name in form.changed_data if name != "why"]

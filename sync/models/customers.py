@@ -72,6 +72,7 @@ class Subject(models.Model):
         permissions = [
             ("link_subject", "Can link a subject to a customer"),
             ("move_subject", "Can move a subject to another customer"),
+            ("end_subject", "Can end a subject's link"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["key"], condition=Q(valid_to=None), name="subject_current_once"),

@@ -13,6 +13,11 @@ class Worker(models.Model):
     class Meta:
         ordering = ["-seen_at", "-id"]
         default_permissions = ("view",)
+        # What workers repeat by themselves; django-q2's own model of it takes no permissions of ours.
+        permissions = [
+            ("switch_off_schedule", "Can switch a schedule off"),
+            ("switch_on_schedule", "Can switch a schedule on"),
+        ]
 
     def __str__(self) -> str:
         """Name the worker."""

@@ -1,12 +1,13 @@
 """Who may see and do what: every page and every action, for everybody who could try."""
 
 import hashlib
+from importlib import import_module
 
 import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.sites import all_sites
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.urls import reverse
 from unfold.admin import ModelAdmin
@@ -165,6 +166,24 @@ class TestTableOfRights:
             permission = registered_dialogs()[name].permission.split(".")[1]
             holders = Group.objects.filter(permissions__codename=permission).values_list("name", flat=True)
             assert set(holders) == who, name
+
+    def test_has_a_permission_for_each_action_and_asks_why(self):
+        allowed_by = {}
+        for name, dialog in registered_dialogs().items():
+            allowed_by.setdefault(dialog.permission, set()).add(name.split("/")[1])
+            assert dialog.form_class.base_fields["why"].required, name
+        assert [names for names in allowed_by.values() if len(names) > 1] == []
+
+    def test_lets_those_who_could_before_go_on_where_a_permission_was_split(self, db):
+        migration = import_module("sync.migrations.0019_permissions_of_their_own")
+        user, group = User.objects.create_user("eve"), Group.objects.create(name="Night shift")
+        user.user_permissions.add(Permission.objects.get(codename="move_subject"))
+        group.permissions.add(Permission.objects.get(codename="change_schedule"))
+        migration.share(Permission.objects, using="default")
+        assert user.has_perm("sync.end_subject")
+        assert not user.has_perm("sync.switch_on_schedule")
+        given = set(group.permissions.values_list("codename", flat=True))
+        assert given == {"change_schedule", "switch_off_schedule", "switch_on_schedule"}
 
     def test_knows_no_second_site(self):
         assert list(all_sites) == [admin.site]

@@ -32,19 +32,20 @@ class TestSyncDialog:
     @pytest.mark.parametrize("page", ["customer", "subscription", "meter", "reportrun"])
     def test_mirrors_stripe(self, office, browser, world, page):
         world.subscriber(world.meter())
-        answer = office.post(browser, dialog_url(page, "sync"))
+        assert office.post(browser, dialog_url(page, "sync"), why=" ").status_code == 200
+        answer = office.post(browser, dialog_url(page, "sync"), why="A new price.")
         run = ReportRun.objects.get()
         assert answer["Location"] == reverse("admin:sync_reportrun_change", args=(run.pk,))
         assert (run.kind, run.trigger, run.requested_by) == ("sync", "admin", "bert")
-        assert log_of(run) == [f"Sync with Stripe is queued as run {run.pk}."]
+        assert log_of(run) == [f"Sync with Stripe is queued as run {run.pk}. A new price."]
         assert office.work() == [f"Run {run.pk}: succeeded"]
         assert Subscription.objects.count() == 1
 
     def test_says_that_it_is_being_done_already(self, office, browser):
-        office.post(browser, dialog_url("customer", "sync"))
+        office.post(browser, dialog_url("customer", "sync"), why="A new price.")
         page = text_of(office.get(browser, dialog_url("meter", "sync")))
         assert "is doing this already" in page
-        office.post(browser, dialog_url("meter", "sync"))
+        office.post(browser, dialog_url("meter", "sync"), why="A new price.")
         assert ReportRun.objects.count() == 1
 
     def test_needs_its_permission_and_a_post(self, office, world):

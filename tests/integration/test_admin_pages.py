@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -122,6 +123,7 @@ class TestMeterPage:
         "decimals": "3",
         "settle_seconds": "300",
         "max_units_per_slice": "1000000",
+        "why": "The new price list.",
     }
 
     @pytest.fixture
@@ -145,6 +147,21 @@ class TestMeterPage:
         assert meter.filters == {"model": ["gpt-5"]}
         assert (meter.scale, meter.decimals, meter.settle_seconds) == (Decimal("0.001"), 3, 300)
         assert meter.max_units_per_slice == 1_000_000
+
+    def test_keeps_why_in_the_history_and_in_the_log(self, staff, meter):
+        self.save(staff, meter)
+        change = meter.history.latest()
+        assert (change.history_user.username, change.history_change_reason) == ("ada", "The new price list.")
+        said = LogEntry.objects.get().get_change_message()
+        assert said.startswith("Changed OpenMeter slug, Filters, Scale, Decimals, Settle time in seconds")
+        assert said.endswith("The new price list.")
+
+    def test_changes_nothing_without_a_reason(self, staff, meter):
+        answer = self.save(staff, meter, why=" ")
+        assert "why" in answer.context["adminform"].form.errors
+        assert not meter.history.exclude(history_type="+").exists()
+        meter.refresh_from_db()
+        assert meter.openmeter_slug == "other"
 
     def test_a_new_slug_waits_to_be_tied_by_the_next_sync(self, staff, meter):
         self.save(staff, meter)

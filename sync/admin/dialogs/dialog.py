@@ -15,8 +15,9 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_protect
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextInputWidget
 
+from sync.admin.dialogs.reason import ReasonField
 from sync.admin.lists import LARGEST_ID
 from sync.conf import load_config
 from sync.domain.pricing import Money
@@ -43,12 +44,7 @@ class DialogForm(forms.Form):
 class ReasonForm(DialogForm):
     """Asks why; the reason is kept."""
 
-    why = forms.CharField(
-        label="Why",
-        max_length=1000,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-        help_text="Kept for everybody who asks later.",
-    )
+    why = ReasonField()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

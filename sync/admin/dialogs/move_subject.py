@@ -134,7 +134,7 @@ class EndSubject(Dialog):
     button = "End…"
     icon = "link_off"
     submit = "End"
-    permission = "sync.move_subject"
+    permission = "sync.end_subject"
     places = frozenset({Place.OBJECT})
     dangerous = True
 

@@ -17,7 +17,7 @@ class SwitchOff(Dialog):
     button = "Switch off…"
     icon = "toggle_off"
     submit = "Switch off"
-    permission = "django_q.change_schedule"
+    permission = "sync.switch_off_schedule"
     places = frozenset({Place.OBJECT})
     dangerous = True
     turns_on: ClassVar[bool] = False
@@ -51,6 +51,7 @@ class SwitchOn(SwitchOff):
     button = "Switch on…"
     icon = "toggle_on"
     submit = "Switch on"
+    permission = "sync.switch_on_schedule"
     dangerous = False
     turns_on = True
 

@@ -4,26 +4,13 @@ from django import forms
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from unfold.widgets import UnfoldAdminTextInputWidget
 
-from sync.admin.dialogs.dialog import Dialog, DialogForm, Outcome, Place, Preview
+from sync.admin.dialogs.dialog import Dialog, Outcome, Place, Preview
 from sync.admin.formats import when
 from sync.enqueue import enqueue_run
 from sync.models import ReportRun
 
 Status = ReportRun.Status
-
-
-class SyncForm(DialogForm):
-    """Asks why, of those who want to say it: reading harms nobody."""
-
-    why = forms.CharField(
-        label="Why",
-        required=False,
-        max_length=1000,
-        help_text="If there is something to say; it is kept.",
-        widget=UnfoldAdminTextInputWidget,
-    )
 
 
 class SyncStripe(Dialog):
@@ -36,7 +23,6 @@ class SyncStripe(Dialog):
     submit = "Sync"
     permission = "sync.sync_stripe"
     places = frozenset({Place.LIST})
-    form_class = SyncForm
 
     def description(self) -> str:
         """Say what will happen."""
