@@ -24,6 +24,7 @@ class TestEmptyConsole:
         assert len(world_alone.stripe("GET", "/subscriptions")["data"]) == 1
         ada.go("/")
         ada.button("Sync with Stripe…")
+        ada.page.fill("#id_why", "the first day")
         ada.button("Sync")
         ada.sees("succeeded")
         ada.go("/")
