@@ -19,6 +19,7 @@ from sync.admin.dialogs.sync_stripe import SyncStripe
 from sync.admin.formats import NOTHING, short_list, stripe_link, two_lines
 from sync.models import Customer, Enrolment, Finding, Subject
 from sync.queries.customer_page import customer_page
+from sync.queries.silent_customers import silent_customers
 
 OPEN = Finding.objects.filter(resolved_at=None)
 
@@ -35,8 +36,8 @@ class LinkedFilter(DropdownFilter):  # type: ignore[misc] # unfold ships no type
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002 - Django's signature
         """Narrow the rows down."""
-        silent = OPEN.filter(kind=Finding.Kind.SUBJECT_NEVER_SEEN, customer=OuterRef("pk"))
-        return queryset.filter(Exists(silent)) if self.value() == "never" else queryset
+        never = self.value() == "never"
+        return queryset.filter(pk__in=silent_customers().values("pk")) if never else queryset
 
 
 class FindingsFilter(DropdownFilter):  # type: ignore[misc] # unfold ships no types

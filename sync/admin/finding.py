@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.views import ChangeList as UnfoldChangeList
@@ -19,7 +20,7 @@ from sync.admin.formats import NOTHING, amounts, wrapped
 from sync.admin.links import list_url, row_link
 from sync.domain.remedies import FINDINGS
 from sync.models import Finding, UsageReport
-from sync.queries.finding_stakes import ONE_REPORT, WAITING, Stakes, stakes_of
+from sync.queries.finding_stakes import ONE_REPORT, WAITING, Stakes, report_of, stakes_of
 
 
 class FindingChangeList(UnfoldChangeList):  # type: ignore[misc] # unfold ships no types
@@ -67,7 +68,10 @@ class FindingAdmin(ExportAdmin, ReadOnlyAdmin):
             "remedy": FINDINGS[finding.kind],
             "stakes": stakes,
             "reports_url": _reports_url(finding) if stakes.reports else "",
+            "report": report_of(finding),
+            "meter_reports_url": _meter_reports_url(finding),
         }
+        finding.stakes = stakes
         answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return answer
 
@@ -84,8 +88,14 @@ class FindingAdmin(ExportAdmin, ReadOnlyAdmin):
 
     @admin.display(description="customer", ordering="customer__name")
     def customer_shown(self, finding: Finding) -> str:
-        """Whom it concerns."""
-        return row_link(finding.customer, finding.customer and finding.customer.label)
+        """Whom it concerns; where it is about a meter, whose reports wait because of it."""
+        if finding.customer:
+            return row_link(finding.customer, finding.customer.label)
+        stakes: Stakes = getattr(finding, "stakes", Stakes())
+        if len(stakes.customers) > 1:
+            link = '<a class="inward" href="{}">{} customers</a>'
+            return format_html(link, _reports_url(finding), len(stakes.customers))
+        return row_link(stakes.customers[0], stakes.customers[0].label) if stakes.customers else NOTHING
 
     @admin.display(description="meter", ordering="meter__event_name")
     def meter_shown(self, finding: Finding) -> str:
@@ -113,3 +123,10 @@ def _reports_url(finding: Finding) -> str:
         status__exact=WAITING[finding.kind],
         enrolment__meter__id__exact=finding.meter_id,
     )
+
+
+def _meter_reports_url(finding: Finding) -> str:
+    """Return the list of all reports of the meter that a finding about reports is about, or ""."""
+    if finding.kind not in WAITING or not finding.meter_id or finding.fingerprint.startswith(ONE_REPORT):
+        return ""
+    return list_url(UsageReport, enrolment__meter__id__exact=finding.meter_id)

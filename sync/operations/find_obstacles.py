@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 
-from django.db.models import Count, Exists, F, OuterRef, QuerySet
+from django.db.models import Count, Exists, F, OuterRef
 
-from sync.domain.statuses import OVER
-from sync.models import Customer, Finding, Meter, Price, Subject, SubscriptionItem
+from sync.models import Finding, Meter, Price
 from sync.operations.link_meters import MeterProblem
 from sync.operations.record_findings import FoundIssue
+from sync.queries.silent_customers import living_items, silent_customers
 
 Kind = Finding.Kind
 CHUNK = 500
@@ -54,10 +54,7 @@ def find_meter_obstacles(unlinked: Mapping[int, MeterProblem]) -> Iterator[Found
 
 def find_silent_customers() -> Iterator[FoundIssue]:
     """Yield customers with a metered item none of whose subjects ever appeared in OpenMeter."""
-    metered = living_items().filter(subscription__customer=OuterRef("pk"), meter__isnull=False)
-    seen = Subject.objects.filter(customer=OuterRef("pk"), seen_at__isnull=False)
-    silent = Customer.objects.filter(Exists(metered)).filter(~Exists(seen)).prefetch_related("subjects")
-    for customer in silent.iterator(CHUNK):
+    for customer in silent_customers().prefetch_related("subjects").iterator(CHUNK):
         keys = ", ".join(subject.key for subject in customer.subjects.all()) or "no subject"
         yield FoundIssue(
             kind=Kind.SUBJECT_NEVER_SEEN,
@@ -68,13 +65,6 @@ def find_silent_customers() -> Iterator[FoundIssue]:
             ),
             customer_id=customer.pk,
         )
-
-
-def living_items() -> QuerySet[SubscriptionItem]:
-    """Return items on subscriptions that go on."""
-    return SubscriptionItem.objects.filter(deleted_at=None, subscription__deleted_at=None).exclude(
-        subscription__status__in=OVER
-    )
 
 
 def _billed_twice() -> Iterator[FoundIssue]:

@@ -10,12 +10,12 @@ from django.db.models import QuerySet
 
 from sync.domain.timeline import HOUR, floor_to
 from sync.models import Enrolment, Meter
-from sync.operations.find_obstacles import living_items
 from sync.operations.plan_reports import MeterPlan, PlanningRules, plan_meter
 from sync.operations.report_request import ReportRequest, ReportRules
 from sync.ports import SyncError, UsageSource
 from sync.queries.pauses import pauses_of
 from sync.queries.planning import enrolments_in, enrolments_to_plan
+from sync.queries.silent_customers import living_items
 
 logger = logging.getLogger("sync.report")
 

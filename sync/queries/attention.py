@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.db.models import Count
 
 from sync.domain.pricing import Money
-from sync.models import Finding, UsageReport
+from sync.models import UsageReport
 from sync.queries.amounts import total
 from sync.queries.report_moves import amounts_of_reports
 from sync.queries.waiting_reports import WAITS_FOR_A_PERSON
@@ -50,9 +50,3 @@ def waiting_for_a_person() -> list[Waiting]:
         )
         for status in (Status.HELD, Status.LATE, Status.REJECTED, Status.UNKNOWN)
     ]
-
-
-def count_silent_customers() -> int:
-    """Return how many customers are billed by use and have no subject that OpenMeter ever saw."""
-    silent = Finding.objects.filter(kind=Finding.Kind.SUBJECT_NEVER_SEEN, resolved_at=None)
-    return silent.order_by().values("customer").distinct().count()

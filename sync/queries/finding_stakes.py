@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from django.db.models import Q
 
 from sync.domain.pricing import Money
-from sync.models import Finding, UsageReport
+from sync.models import Customer, Finding, UsageReport
 from sync.queries.amounts import total
 from sync.queries.report_moves import amounts_of_reports
 from sync.queries.waiting_reports import WAITS_FOR_A_PERSON
@@ -24,19 +24,41 @@ WAITING: Mapping[str, str] = {
 ONE_REPORT = "report:"
 """How the fingerprint of a finding about a single report begins; others are about their meter."""
 
+MOST_SHOWN = 10
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stakes:
-    """How many reports of a finding still wait for a person, and the money in them per currency."""
+    """The reports of a finding that still wait for a person: how many, whose, and the money in them."""
 
     reports: int = 0
     amounts: Sequence[Money] = field(default_factory=list)
+    customers: Sequence[Customer] = field(default_factory=list)
+    """Whose reports they are, each once, whoever has waited longest first."""
+    first: Sequence["WaitingReport"] = field(default_factory=list)
+    """Those that have waited longest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingReport:
+    """A report that waits, and what it would add to its customer's bill."""
+
+    report: UsageReport
+    amounts: Sequence[Money]
 
 
 def count_of(finding: Finding) -> int:
     """Return how many of a finding's reports still wait for a person."""
     which = _Which.of(finding)
     return UsageReport.objects.filter(which.condition, WAITS_FOR_A_PERSON).count() if which else 0
+
+
+def report_of(finding: Finding) -> UsageReport | None:
+    """Return the one report that a finding is about, whatever became of it; None for other findings."""
+    if not finding.fingerprint.startswith(ONE_REPORT):
+        return None
+    reports = UsageReport.objects.select_related("enrolment__meter", "enrolment__customer")
+    return reports.filter(identifier=finding.fingerprint.removeprefix(ONE_REPORT)).first()
 
 
 def stakes_of(findings: Iterable[Finding]) -> dict[int, Stakes]:
@@ -56,16 +78,24 @@ def stakes_of(findings: Iterable[Finding]) -> dict[int, Stakes]:
         wanted |= which.condition
     reports = list(
         UsageReport.objects.filter(wanted, WAITS_FOR_A_PERSON)
-        .select_related("enrolment__meter")
+        .select_related("enrolment__meter", "enrolment__customer")
         .order_by("slice_start", "pk")
     )
-    worth: dict[_Which, list[Sequence[Money]]] = defaultdict(list)
+    waiting: dict[_Which, list[WaitingReport]] = defaultdict(list)
     for report, amounts in zip(reports, amounts_of_reports(reports), strict=True):
         for which in _Which.all_of(report):
-            worth[which].append(amounts)
-    return {
-        pk: Stakes(reports=len(worth[which]), amounts=total(worth[which])) for pk, which in chosen.items()
-    }
+            waiting[which].append(WaitingReport(report=report, amounts=amounts))
+    return {pk: _stakes(waiting[which]) for pk, which in chosen.items()}
+
+
+def _stakes(waiting: Sequence[WaitingReport]) -> Stakes:
+    customers = {one.report.enrolment.customer_id: one.report.enrolment.customer for one in waiting}
+    return Stakes(
+        reports=len(waiting),
+        amounts=total([one.amounts for one in waiting]),
+        customers=list(customers.values()),
+        first=waiting[:MOST_SHOWN],
+    )
 
 
 @dataclass(frozen=True, slots=True)

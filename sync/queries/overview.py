@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sync.models import Pause, ReportRun
-from sync.queries.attention import Waiting, count_silent_customers, waiting_for_a_person
+from sync.queries.attention import Waiting, waiting_for_a_person
 from sync.queries.closing_periods import ClosingPeriod, closing_periods, periods_closing, shown
 from sync.queries.first_steps import FirstSteps, first_steps
 from sync.queries.last_runs import last_runs
 from sync.queries.meter_days import MeterDays, meter_days
 from sync.queries.pauses import open_pauses
 from sync.queries.reporting_health import SLICE_SHOULD_BE_IN, ReportingHealth, reporting_health
+from sync.queries.silent_customers import silent_customers
 
 GRID_DAYS = 30
 CLOSING = timedelta(hours=24)
@@ -54,7 +55,7 @@ def overview(*, now: datetime, may_see: Callable[[str], bool]) -> Overview:
         steps=first_steps(),
         health=reporting_health(now=now) if reports and runs else None,
         waiting=waiting_for_a_person() if reports else None,
-        silent_customers=count_silent_customers() if may_see("finding") and may_see("customer") else None,
+        silent_customers=silent_customers().count() if may_see("finding") and may_see("customer") else None,
         pauses=list(open_pauses()) if may_see("pause") else None,
         days=meter_days(first=first, last=today) if reports and may_see("meter") else None,
         closing=_closing(now) if reports and may_see("subscription") else None,

@@ -86,12 +86,15 @@ class TestCustomerList:
         assert "ada-0" not in said
 
     def test_filters_whom_openmeter_never_saw_and_whom_something_is_the_matter_with(self, staff, ada):
-        silent, troubled = CustomerFactory(), CustomerFactory()
-        FindingFactory(kind="subject_never_seen", customer=silent)
+        silent, troubled = subscribe().customer, CustomerFactory()
+        SubjectFactory(customer=silent)
+        SubjectFactory(customer=ada.customer, seen_at=NOW)
         FindingFactory(customer=troubled)
-        FindingFactory(kind="subject_never_seen", customer=ada.customer, resolved_at=NOW)
+        # Somebody looked at it and let it be: nobody has seen their usage all the same.
+        FindingFactory(kind="subject_never_seen", customer=silent, resolved_at=NOW)
+        FindingFactory(kind="subject_never_seen", customer=ada.customer)
         assert names(staff, Customer, linked="never") == [str(silent)]
-        assert sorted(names(staff, Customer, findings="open")) == sorted([str(silent), str(troubled)])
+        assert sorted(names(staff, Customer, findings="open")) == sorted([str(ada.customer), str(troubled)])
 
     def test_finds_a_customer_by_a_subject_once(self, staff, ada):
         SubjectFactory(customer=ada.customer, key="engine-1")

@@ -9,10 +9,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from sync.domain.remedies import COMES_BACK, FINDINGS, REPORTS
-from sync.models import Finding, UsageReport
+from sync.models import Customer, Finding, UsageReport
 from sync.operations.resolve_finding import resolve_finding
 from sync.ports import InvalidInput
-from sync.queries.finding_stakes import stakes_of
+from sync.queries.finding_stakes import MOST_SHOWN, WAITING, stakes_of
 from tests.factories import HOUR, NOW, FindingFactory, PriceFactory, UsageReportFactory, subscribe
 from tests.staff import log_in, said, url_of
 
@@ -105,6 +105,36 @@ class TestFindingPages:
         page = staff.get(url_of(Finding, "change", finding.pk)).content.decode()
         assert FINDINGS[Kind.BRAKE] in page
         assert "waits=person&amp;status__exact=held" in page
+
+    @pytest.mark.parametrize("kind", [Kind.LATE, Kind.BRAKE, Kind.REJECTED])
+    def test_links_to_the_reports_and_customers_that_a_meters_finding_is_about(self, staff, kind):
+        report = held(3, status=WAITING[kind])
+        finding, customer = about_meter(report, kind), report.enrolment.customer
+        link = url_of(Customer, "change", customer.pk)
+        assert link in staff.get(url_of(Finding, "changelist")).content.decode()
+        page = staff.get(url_of(Finding, "change", finding.pk)).content.decode()
+        for target in (link, url_of(UsageReport, "change", report.pk)):
+            assert target in page
+        for _ in range(MOST_SHOWN):
+            other = subscribe(price=report.enrolment.meter.prices.get())
+            held(3, other, status=WAITING[kind])
+        page = staff.get(url_of(Finding, "change", finding.pk)).content.decode()
+        assert f"All {MOST_SHOWN + 1} reports" in page
+        assert f"{MOST_SHOWN + 1} customers</a>" in staff.get(url_of(Finding, "changelist")).content.decode()
+
+    def test_links_to_its_report_after_it_is_resolved_too(self, staff):
+        report = held(3, status="delivered")
+        finding = FindingFactory(
+            kind=Kind.UNKNOWN_OUTCOME, fingerprint=f"report:{report.identifier}", resolved_at=NOW
+        )
+        page = staff.get(url_of(Finding, "change", finding.pk)).content.decode()
+        assert url_of(UsageReport, "change", report.pk) in page
+        assert url_of(Customer, "change", report.enrolment.customer_id) in page
+        over = FindingFactory(
+            kind=Kind.LATE, fingerprint="meter:x", meter=report.enrolment.meter, resolved_at=NOW
+        )
+        page = staff.get(url_of(Finding, "change", over.pk)).content.decode()
+        assert f"{url_of(UsageReport, 'changelist')}?enrolment__meter__id__exact={over.meter_id}" in page
 
 
 class TestResolveFinding:

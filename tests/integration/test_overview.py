@@ -128,10 +128,10 @@ class TestAttention:
         assert {tile["count"] for tile in staff.get("/").context["tiles"]} == {0}
 
     def test_counts_customers_that_openmeter_never_saw(self, staff):
-        enrolment = a_customer()
-        report(enrolment)
-        FindingFactory(kind="subject_never_seen", customer=enrolment.customer)
-        FindingFactory(kind="subject_never_seen", customer=enrolment.customer, resolved_at=NOW)
+        report(a_customer())
+        unseen = subscribe(at=NOW - 24 * HOUR).customer
+        SubjectFactory(customer=unseen)
+        FindingFactory(kind="subject_never_seen", customer=unseen, resolved_at=NOW)
         tile = staff.get("/").context["tiles"][-1]
         assert (tile["title"], tile["count"]) == ("Not linked", 1)
         assert staff.get(tile["url"]).context["cl"].result_count == 1
