@@ -9,14 +9,12 @@ from django.core import checks
 from django.db import DatabaseError
 
 from sync.conf import STRIPE_ADDRESS, load_config
+from sync.domain.settling import why_reported_too_late
 from sync.models import Meter
 from sync.schedules import REPORT_MINUTES
 
 SHORTEST_SECRET = 50
 """What Django's own check asks for, too."""
-MARGIN = timedelta(minutes=10)
-"""For a run that takes a while, one more try where Stripe stumbles, and the last two minutes before a period
-closes, in which nothing is sent into it any more."""
 
 
 @checks.register(checks.Tags.security, deploy=True)
@@ -93,15 +91,17 @@ def check_meters_beat_the_invoice(
 
 def _too_late(what: str, settle: timedelta) -> list[checks.CheckMessage]:
     """Return the error where a slice may be reported after its invoice became final."""
-    grace = load_config().invoice_grace
-    needed = settle + timedelta(minutes=REPORT_MINUTES) + MARGIN
-    if needed <= grace:
+    sentence = why_reported_too_late(
+        what=what,
+        settle=settle,
+        every=timedelta(minutes=REPORT_MINUTES),
+        grace=load_config().invoice_grace,
+    )
+    if not sentence:
         return []
     return [
         checks.Error(
-            f"Usage can be reported too late for its invoice: {what} ({_minutes(settle)}), the reporting "
-            f"interval ({REPORT_MINUTES} min) and a margin ({_minutes(MARGIN)}) come to {_minutes(needed)}, "
-            f"but invoices become final {_minutes(grace)} after a period's end.",
+            sentence,
             hint=(
                 "Let Stripe keep invoices open for longer (Settings > Billing > Invoices) and set "
                 "INVOICE_GRACE_MINUTES to that, or shorten the meter's settle time on its page."
@@ -109,7 +109,3 @@ def _too_late(what: str, settle: timedelta) -> list[checks.CheckMessage]:
             id="sync.E004",
         )
     ]
-
-
-def _minutes(length: timedelta) -> str:
-    return f"{length.total_seconds() / 60:g} min"

@@ -85,12 +85,25 @@ class World:
         return answer.json()
 
     def meter(
-        self, slug: str = "tokens", *, window: str = "", aggregation: str = "SUM", unit_amount: int = 1
+        self,
+        slug: str = "tokens",
+        *,
+        window: str = "",
+        aggregation: str = "SUM",
+        unit_amount: int = 1,
+        group_by: dict[str, str] | None = None,
     ) -> Metered:
         """Create a meter in OpenMeter and in Stripe, and a monthly price on it."""
         measured = {"valueProperty": "$.amount"} if aggregation != "COUNT" else {}
         answer = self.openmeter_http.post(
-            "/api/v1/meters", json={"slug": slug, "aggregation": aggregation, "eventType": slug, **measured}
+            "/api/v1/meters",
+            json={
+                "slug": slug,
+                "aggregation": aggregation,
+                "eventType": slug,
+                "groupBy": group_by or {},
+                **measured,
+            },
         )
         assert answer.is_success, answer.text
         made = self.stripe(

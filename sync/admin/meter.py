@@ -4,7 +4,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -13,14 +12,14 @@ from django.utils.safestring import SafeString
 
 from sync.admin.chips import BAD, GOOD, QUIET, WAITS, chip
 from sync.admin.dialogs.pause_reporting import PauseReporting, ResumeReporting
-from sync.admin.dialogs.reason import ReasonField
 from sync.admin.dialogs.redefine_meter import RedefineMeter
 from sync.admin.dialogs.set_up_stripe import SetUpStripe
 from sync.admin.dialogs.sync_stripe import SyncStripe
 from sync.admin.formats import stripe_link, units
 from sync.admin.mapping_admin import MappingAdmin
+from sync.admin.meter_form import MeterForm
 from sync.conf import load_config
-from sync.domain.meters import filters_sentence, style_sentence, units_sentence, why_bad_filters
+from sync.domain.meters import filters_sentence, style_sentence, units_sentence
 from sync.domain.quantities import as_text
 from sync.models import Meter, Pause
 from sync.operations.keep_reason import keep_reason
@@ -33,44 +32,6 @@ TUNABLE = ("settle_seconds", "max_units_per_slice")
 """What may change at any time."""
 SHOWN = {"scale": "scale_shown", "max_units_per_slice": "most_units_shown"}
 """How quantities are shown that cannot be edited."""
-
-
-class MeterForm(forms.ModelForm[Meter]):
-    """Refuses what could not be measured, and asks why."""
-
-    why = ReasonField()
-
-    class Meta:
-        """How the console's own settings are called and explained."""
-
-        labels = {
-            "openmeter_slug": "OpenMeter slug",
-            "settle_seconds": "Settle time in seconds",
-            "max_units_per_slice": "Most units per slice",
-        }
-        help_texts = {
-            "openmeter_slug": "The OpenMeter meter that measures it; tied by the next sync.",
-            "filters": 'What counts, like {"model": ["gpt-5", "gpt-5-mini"]}; {} counts everything.',
-            "scale": "Measured × scale = billed units.",
-            "decimals": "Of billed units, at most 12.",
-            "settle_seconds": "How long after its end a slice may still receive usage in OpenMeter.",
-            "max_units_per_slice": "A slice with more is held for a person; empty means no limit.",
-        }
-
-    def clean_scale(self) -> Any:
-        """Measured × scale = billed units, so the scale is above zero."""
-        scale = self.cleaned_data["scale"]
-        if scale <= 0:
-            message = "The scale must be above zero."
-            raise ValidationError(message)
-        return scale
-
-    def clean_filters(self) -> Any:
-        """Filters name, for each group-by key, the values that count."""
-        filters = self.cleaned_data["filters"] or {}
-        if problem := why_bad_filters(filters):
-            raise ValidationError(problem)
-        return filters
 
 
 @admin.register(Meter)
@@ -171,13 +132,14 @@ class MeterAdmin(MappingAdmin):
         return answer
 
     def save_model(self, request: HttpRequest, obj: Meter, form: forms.ModelForm[Meter], change: Any) -> None:  # noqa: ARG002 - Django's signature
-        """Save only what was edited; a new slug is tied to OpenMeter's meter by the next sync.
+        """Save only what was edited; a new slug is tied to the meter that OpenMeter has under it.
 
         What was measured under another definition, and found to be nothing, is measured again.
         """
         changed = _changed(form)
         if "openmeter_slug" in changed:
-            obj.openmeter_id = obj.aggregation = ""
+            source = form.source if isinstance(form, MeterForm) else None
+            obj.openmeter_id, obj.aggregation = (source.id, source.aggregation) if source else ("", "")
             changed += ["openmeter_id", "aggregation"]
         with transaction.atomic():
             before = Meter.objects.get(pk=obj.pk)

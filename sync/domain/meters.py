@@ -46,6 +46,13 @@ def why_unsupported(
     return next((sentence for applies, sentence in reasons if applies), "")
 
 
+def why_not_additive(aggregation: str) -> str:
+    """Return why a measurement of this kind cannot be billed, or ""."""
+    if aggregation in ADDITIVE:
+        return ""
+    return f"aggregates by {aggregation}, which does not add up over hours: only SUM and COUNT can be billed"
+
+
 def why_unlinked(*, name: str, slug: str) -> str:
     """Return the sentence that says that a meter is not tied to OpenMeter and what to do, or ""."""
     if slug:

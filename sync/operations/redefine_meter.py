@@ -9,6 +9,7 @@ from django.db import transaction
 
 from sync.domain.meters import why_bad_filters
 from sync.models import Meter
+from sync.operations.choose_source import choose_source
 from sync.operations.keep_reason import keep_reason
 from sync.operations.measure_anew import measure_anew
 from sync.operations.set_up_stripe import SetUpOptions, Window, set_up_stripe
@@ -88,19 +89,7 @@ def _check(meter: Meter, definition: Definition, openmeter: UsageSource) -> None
         raise InvalidInput(problem)
     for named in Meter.objects.filter(event_name=definition.event_name):
         _check_unused(named)
-    _check_keys(definition, openmeter)
-
-
-def _check_keys(definition: Definition, openmeter: UsageSource) -> None:
-    """What set-up says of a slug that OpenMeter does not have is not said here again."""
-    source = next((one for one in openmeter.meters() if one.slug == definition.openmeter_slug), None)
-    unknown = sorted(set(definition.filters) - set(source.group_by)) if source else []
-    if unknown and source:
-        known = ", ".join(source.group_by) or "nothing"
-        msg = (
-            f"OpenMeter's meter {source.slug} does not group by {', '.join(unknown)} (it groups by: {known})."
-        )
-        raise InvalidInput(msg)
+    choose_source(openmeter, slug=definition.openmeter_slug, filters=definition.filters)
 
 
 def _check_unused(named: Meter) -> None:

@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
@@ -31,6 +32,7 @@ from tests.factories import (
     UsageDayFactory,
     UsageReportFactory,
 )
+from tests.sandbox_client import NO_TLS
 
 OURS = [model for model in admin.site._registry if model.__module__.startswith("sync.")]
 
@@ -126,6 +128,20 @@ class TestMeterPage:
         "why": "The new price list.",
     }
 
+    @pytest.fixture(autouse=True)
+    def openmeter(self, connections, config, settings):
+        """Let OpenMeter measure tokens, and the most at a time."""
+        settings.OPENMETER_URL, settings.STRIPE_KEY = config.openmeter_url, config.stripe_key
+        settings.STRIPE_API_BASE = config.stripe_api_base
+        group_by = {"model": "$.model"}
+        for slug, aggregation in (("tokens_total", "SUM"), ("peak", "MAX")):
+            body = {"slug": slug, "aggregation": aggregation, "eventType": "x", "valueProperty": "$.n"}
+            answer = httpx.post(
+                f"{config.openmeter_url}/api/v1/meters", json=body | {"groupBy": group_by}, verify=NO_TLS
+            )
+            assert answer.is_success
+        return connections.openmeter
+
     @pytest.fixture
     def meter(self):
         return Meter.objects.create(
@@ -163,13 +179,51 @@ class TestMeterPage:
         meter.refresh_from_db()
         assert meter.openmeter_slug == "other"
 
-    def test_a_new_slug_waits_to_be_tied_by_the_next_sync(self, staff, meter):
+    def test_a_new_slug_is_tied_to_what_openmeter_has_under_it(self, staff, meter, openmeter):
         self.save(staff, meter)
         meter.refresh_from_db()
-        assert (meter.openmeter_slug, meter.openmeter_id, meter.aggregation) == ("tokens_total", "", "")
+        (source,) = [one for one in openmeter.meters() if one.slug == "tokens_total"]
+        assert (meter.openmeter_slug, meter.openmeter_id) == ("tokens_total", source.id)
+        assert meter.aggregation == "SUM"
+        self.save(staff, meter, openmeter_slug="")
+        meter.refresh_from_db()
+        assert (meter.openmeter_id, meter.aggregation) == ("", "")
+
+    @pytest.mark.parametrize(
+        ("change", "sentence"),
+        [
+            (
+                {"openmeter_slug": "tokenz"},
+                "OpenMeter has no meter tokenz. It has: tokens_total (SUM), peak (MAX, cannot be billed).",
+            ),
+            ({"openmeter_slug": "peak"}, "aggregates by MAX"),
+            ({"filters": '{"colour": ["red"]}'}, "does not group by colour (it groups by: model)"),
+        ],
+    )
+    def test_a_slug_that_openmeter_cannot_measure_by_is_refused(self, staff, meter, change, sentence):
+        answer = self.save(staff, meter, **change)
+        assert sentence in answer.context["adminform"].form.errors["openmeter_slug"][0]
+        meter.refresh_from_db()
+        assert (meter.openmeter_slug, meter.openmeter_id) == ("other", "01H")
+
+    def test_says_that_openmeter_does_not_answer_where_it_has_to_be_asked(self, staff, meter, sandbox):
+        sandbox.fault("openmeter", status=503, times=10)
+        answer = self.save(staff, meter)
+        (sentence,) = answer.context["adminform"].form.non_field_errors()
+        assert "nobody knows whether OpenMeter has tokens_total, and nothing was saved" in sentence
+        assert self.save(staff, meter, openmeter_slug="other", filters="{}").status_code == 302
+        meter.refresh_from_db()
+        assert meter.decimals == 3
+
+    def test_a_settle_time_that_misses_the_invoice_is_refused_with_the_numbers(self, staff, meter):
+        answer = self.save(staff, meter, settle_seconds="2701")
+        (sentence,) = answer.context["adminform"].form.errors["settle_seconds"]
+        for part in ("reporting interval (5 min)", "final 60 min after", "Enter at most 2,700 seconds"):
+            assert part in sentence
+        assert self.save(staff, meter, settle_seconds="2700").status_code == 302
 
     def test_the_same_slug_stays_tied(self, staff, meter):
-        self.save(staff, meter, openmeter_slug="other")
+        self.save(staff, meter, openmeter_slug="other", filters="{}")
         meter.refresh_from_db()
         assert (meter.openmeter_id, meter.aggregation) == ("01H", "COUNT")
 

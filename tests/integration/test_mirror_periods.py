@@ -170,7 +170,7 @@ class TestAnotherMeasurement:
 
     @pytest.fixture
     def ada(self, world):
-        ada = world.subscriber(world.meter())
+        ada = world.subscriber(world.meter(group_by={"a": "$.a"}))
         world.sync()
         measured_through(world.now + HOUR)
         return ada
@@ -210,15 +210,15 @@ class TestAnotherMeasurement:
             ({"settle_seconds": "60"}, False),
         ],
     )
-    def test_edited(self, ada, world, admin_client, settings, changed, anew):
-        settings.SECURE_SSL_REDIRECT = False
-        meter = Meter.objects.get()
+    def test_edited(self, ada, world, office, changed, anew):
+        world.meter("other")
+        browser, meter = office.browser(), Meter.objects.get()
         form = {"openmeter_slug": "tokens", "filters": "{}", "scale": "1", "decimals": "6"}
-        form |= {"settle_seconds": "120", "max_units_per_slice": ""}
+        form |= {"settle_seconds": "120", "max_units_per_slice": "", "why": "x"}
         page = f"/sync/meter/{meter.pk}/change/"
-        assert admin_client.post(page, form).status_code == 302
+        assert office.post(browser, page, **form).status_code == 302
         assert mark(ada.customer) == world.now + HOUR
-        assert admin_client.post(page, form | changed).status_code == 302
+        assert office.post(browser, page, **form | changed).status_code == 302
         assert (mark(ada.customer) is None) is anew
 
 
