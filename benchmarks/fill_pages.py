@@ -196,6 +196,7 @@ def _runs(now: datetime) -> None:
             trigger=m.ReportRun.Trigger.SCHEDULE,
             requested_by="schedule",
             status=m.ReportRun.Status.SUCCEEDED,
+            is_full=True,
             scope={"customer": "", "meter": "", "subscriptions": []},
             counters={"delivered": 20, "planned": 20},
             queued_at=now - back * timedelta(minutes=5),

@@ -24,7 +24,7 @@ from sync.admin.dialogs.sync_stripe import SyncStripe
 from sync.admin.export_columns import RUNS
 from sync.admin.exports import ExportAdmin
 from sync.admin.filters import DaysFilter
-from sync.admin.formats import NOTHING
+from sync.admin.formats import NOTHING, amounts
 from sync.admin.run_words import KINDS, TRIGGERS, duration, outcome_words, scope_words
 from sync.models import ReportRun
 from sync.queries.run_page import GOES_ON, run_page
@@ -143,7 +143,15 @@ def _context(run: ReportRun) -> dict[str, Any]:
         "counted": outcome_words(run),
         "took": duration(page.took),
         "steps": [(step, duration(step.took)) for step in page.steps],
-        "reports": [(status, report_chip(status), count) for status, count in page.reports],
+        "report_links": [
+            (lead, column, [(status, report_chip(status), count) for status, count in reports])
+            for lead, column, reports in (
+                ("The reports that it planned, as they stand now:", "run", page.reports),
+                ("Planned by other runs and sent by this one:", "sent_by", page.sent_for_others),
+            )
+            if reports
+        ],
+        "confirmed_worth": amounts(page.confirmed_amounts),
         "announcement": _announcement(run),
         "poll_seconds": POLL_SECONDS,
     }

@@ -88,6 +88,8 @@ class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
         "value_units",
         "stripe_call",
         "may_have_arrived",
+        "planned_in",
+        "sent_in",
     ]
     fieldsets = [
         (
@@ -118,7 +120,8 @@ class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
                     "next_attempt_at",
                     "first_sent_at",
                     "delivered_at",
-                    "run",
+                    "planned_in",
+                    "sent_in",
                     "corrects",
                     "created_at",
                 ]
@@ -204,6 +207,16 @@ class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
     def stripe_call(self, report: UsageReport) -> str:
         """The call that delivered it, in Stripe's own log."""
         return stripe_link("request", report.stripe_request_id)
+
+    @admin.display(description="planned by")
+    def planned_in(self, report: UsageReport) -> str:
+        """The run that measured it."""
+        return row_link(report.run)
+
+    @admin.display(description="sent by")
+    def sent_in(self, report: UsageReport) -> str:
+        """The run that sent it last, which may be a later one."""
+        return row_link(report.sender) if report.sender else "nobody yet"
 
     @admin.display(description="may have arrived")
     def may_have_arrived(self, report: UsageReport) -> str:

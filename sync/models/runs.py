@@ -48,7 +48,7 @@ class ReportRun(models.Model):
     confirmed = models.JSONField(default=dict, blank=True)
     """What a person saw and confirmed: meter's Stripe id → billed units (text), and whose they are."""
     shown = models.JSONField(default=dict, blank=True)
-    """What the confirmed preview showed beside it, as `ShownDue` reads it: which reports were due before,
+    """What that preview showed beside it, as `confirmed_reports` reads it: which reports were due before,
     their units, and the money of everything."""
     status = models.CharField(max_length=12, choices=Status, default=Status.QUEUED)
     counters = models.JSONField(default=dict, blank=True)

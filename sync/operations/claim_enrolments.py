@@ -10,6 +10,7 @@ from django.db.models import Min, Q, QuerySet
 from django.db.models.functions import Now
 
 from sync.models import Enrolment, UsageReport
+from sync.operations.confirmed_reports import ConfirmedReports
 from sync.queries.pauses import unpaused
 from sync.queries.planning import Scope, enrolments_in
 
@@ -42,13 +43,22 @@ def due_reports(due_by: datetime) -> Q:
 
 
 def claim_enrolments(
-    lease: Lease, *, scope: Scope, due_by: datetime, limit: int, leave_out: Collection[int] = ()
+    lease: Lease,
+    *,
+    scope: Scope,
+    due_by: datetime,
+    limit: int,
+    leave_out: Collection[int] = (),
+    only: ConfirmedReports | None = None,
 ) -> list[int]:
-    """The lease holds up to `limit` more enrolments with due reports; return them, soonest closing first."""
+    """The lease holds up to `limit` more enrolments with due reports; return them, soonest closing first.
+
+    With `only`, those that may have some of these; what is due there may be another report, though.
+    """
     before = time.monotonic()
     free = _unpaused(scope).filter(_is_free()).exclude(pk__in=list(leave_out))
     candidates = list(
-        UsageReport.objects.filter(due_reports(due_by), enrolment__in=free)
+        UsageReport.objects.filter(due_reports(due_by), _among(only), enrolment__in=free)
         .values("enrolment")
         .annotate(closes_first=Min("closes_at"))
         .order_by("closes_first", "enrolment")
@@ -71,10 +81,12 @@ def claim_enrolments(
     return [pk for pk in candidates if pk in mine]
 
 
-def count_held_elsewhere(*, scope: Scope, due_by: datetime, owner: str) -> int:
+def count_held_elsewhere(
+    *, scope: Scope, due_by: datetime, owner: str, only: ConfirmedReports | None = None
+) -> int:
     """Return how many due reports of the scope belong to another worker's running lease."""
     others = _unpaused(scope).exclude(_is_free()).exclude(lease_owner=owner).values("pk")
-    return UsageReport.objects.filter(due_reports(due_by), enrolment__in=others).count()
+    return UsageReport.objects.filter(due_reports(due_by), _among(only), enrolment__in=others).count()
 
 
 def renew_lease(lease: Lease) -> set[int]:
@@ -103,6 +115,10 @@ def release_enrolments(lease: Lease, enrolments: Iterable[int]) -> None:
             lease_owner="", lease_expires_at=None
         )
     lease.enrolments -= done
+
+
+def _among(only: ConfirmedReports | None) -> Q:
+    return only.candidates() if only else Q()
 
 
 def _unpaused(scope: Scope) -> QuerySet[Enrolment]:

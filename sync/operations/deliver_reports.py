@@ -1,10 +1,8 @@
 """Carry the ledger's due reports to Stripe: claim, send, settle."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Collection
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import random
 
@@ -19,6 +17,7 @@ from sync.operations.claim_enrolments import (
     release_enrolments,
     renew_lease,
 )
+from sync.operations.delivery_terms import Delivered, DeliveryRules
 from sync.operations.identify_worker import free_dead_workers_enrolments, worker_name
 from sync.operations.load_lanes import Lane, load_lanes
 from sync.operations.mark_sending import mark_sending
@@ -42,34 +41,6 @@ CLAIM_SECONDS = 0.5
 """How often to look for more work while some is left and the last look found nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryRules:
-    """The settings that decide how delivery goes about it."""
-
-    calls_per_second: int
-    ignore_back_off: bool
-    """A person asked for it now: rows that wait for their next attempt are tried at once."""
-    wait_for_others: bool = True
-    """Whether to stay until a worker that was killed has lost its lease, and take over what it left."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Delivered:
-    """What came of a delivery. `reports` are those that reached Stripe."""
-
-    reports: list[UsageReport] = field(default_factory=list)
-    outcomes: Counter[str] = field(default_factory=Counter)
-    elsewhere: int = 0
-    """Due reports that another worker is sending."""
-    error: str = ""
-    """Why delivery stopped early, as a sentence; empty if it did not."""
-    trouble: str = ""
-    """What Stripe said to the newest report that is left to the next run."""
-    given_up: set[int] = field(default_factory=set)
-    """Enrolments that are left to the next run."""
-    stopped: bool = False
-
-
 def deliver_reports(
     *,
     sender: MeterEventSender,
@@ -83,7 +54,7 @@ def deliver_reports(
 ) -> Delivered:
     """Every due report of the scope was sent, or is in the ledger with what stands in its way.
 
-    Enrolments in `leave_out` are not tried.
+    Where the rules name `only` some, others stay as they are. Enrolments in `leave_out` are not tried.
 
     Within an enrolment one call at a time, in order; nothing is sent inside a transaction. Safe to
     repeat and to run twice at once: what is delivered is never due again, an enrolment has one owner.
@@ -160,7 +131,9 @@ class _Delivery:
         return now + timedelta(hours=1) if self.rules.ignore_back_off else now
 
     def _held_elsewhere(self) -> int:
-        return count_held_elsewhere(scope=self.scope, due_by=self._due_by(), owner=self.lease.owner)
+        return count_held_elsewhere(
+            scope=self.scope, due_by=self._due_by(), owner=self.lease.owner, only=self.rules.only
+        )
 
     def _claim_more(self) -> None:
         busy = bool(self.lanes or self.calls)
@@ -174,8 +147,9 @@ class _Delivery:
             due_by=self._due_by(),
             limit=LANES - len(self.lanes),
             leave_out=self.result.given_up | self.idle,
+            only=self.rules.only,
         )
-        lanes = load_lanes(claimed, due_by=self._due_by())
+        lanes = load_lanes(claimed, due_by=self._due_by(), only=self.rules.only)
         self.lanes |= lanes
         idle = set(claimed) - set(lanes)
         self.idle |= idle
@@ -194,6 +168,7 @@ class _Delivery:
         marked = mark_sending(
             [lane.head for lane in ready],
             owner=self.lease.owner,
+            run=self.run,
             now=self.clock(),
             calls_per_second=self.rules.calls_per_second,
         )

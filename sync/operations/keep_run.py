@@ -73,15 +73,26 @@ def end_run(
     counters: Mapping[str, int] | None = None,
     error: str = "",
     notes: Sequence[str] = (),
+    is_full: bool = False,
 ) -> None:
     """The run is stored with its end, its counters, its error and what people should know."""
     run.status, run.counters, run.error = status, dict(counters or {}), error
+    run.is_full = is_full
     run.notes = "\n".join(notes)
     run.finished_at = run.heartbeat_at = now
     for step in run.steps[-1:]:
         step["finished_at"] = step["finished_at"] or now.isoformat()
     run.save(
-        update_fields=["status", "counters", "error", "notes", "steps", "finished_at", "heartbeat_at"],
+        update_fields=[
+            "status",
+            "counters",
+            "error",
+            "notes",
+            "is_full",
+            "steps",
+            "finished_at",
+            "heartbeat_at",
+        ],
     )
 
 

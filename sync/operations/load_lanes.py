@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sync.models import UsageReport
+from sync.operations.confirmed_reports import ConfirmedReports
 
 Status = UsageReport.Status
 
@@ -43,11 +44,14 @@ class Lane:
         return bool(self.reports)
 
 
-def load_lanes(enrolments: Sequence[int], *, due_by: datetime) -> dict[int, Lane]:
+def load_lanes(
+    enrolments: Sequence[int], *, due_by: datetime, only: ConfirmedReports | None = None
+) -> dict[int, Lane]:
     """Return a lane for each enrolment that has something to send now.
 
     Slices in order, revisions strictly in order: a revision waits while an earlier one of its slice
-    waits for a person, and everything waits behind one that is only waiting for its next attempt.
+    waits for a person, and everything waits behind one that is only waiting for its next attempt. What is
+    not among `only` waits as if for a person: what a confirmed run must not send.
     """
     rows = (
         UsageReport.objects.filter(
@@ -60,18 +64,20 @@ def load_lanes(enrolments: Sequence[int], *, due_by: datetime) -> dict[int, Lane
     by_enrolment: dict[int, list[UsageReport]] = {}
     for row in rows.iterator(chunk_size=2000):
         by_enrolment.setdefault(row.enrolment_id, []).append(row)
-    lanes = {pk: Lane(_sendable(reports, due_by)) for pk, reports in by_enrolment.items()}
+    lanes = {pk: Lane(_sendable(reports, due_by, only)) for pk, reports in by_enrolment.items()}
     return {pk: lane for pk, lane in lanes.items() if lane.reports}
 
 
-def _sendable(reports: Iterable[UsageReport], due_by: datetime) -> list[UsageReport]:
+def _sendable(
+    reports: Iterable[UsageReport], due_by: datetime, only: ConfirmedReports | None
+) -> list[UsageReport]:
     sendable: list[UsageReport] = []
     blocked: set[datetime] = set()
     for report in reports:
         for_people = report.status == Status.UNKNOWN and report.next_attempt_at is None
         if report.slice_start in blocked:
             continue
-        if report.status in SETTLED_BY_PEOPLE or for_people:
+        if report.status in SETTLED_BY_PEOPLE or for_people or (only and not only.includes(report)):
             blocked.add(report.slice_start)
         elif report.next_attempt_at and report.next_attempt_at > due_by:
             break

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Value
+from django.db.models.functions import NullIf
 
 from sync.domain.retries import may_resend
 from sync.domain.slices import is_late
-from sync.models import Enrolment, Finding, UsageReport
+from sync.models import Enrolment, Finding, ReportRun, UsageReport
 from sync.operations.record_findings import about_report, record_findings
 from sync.operations.reserve_calls import reserve_calls
 from sync.queries.pauses import unpaused
@@ -28,9 +29,9 @@ class Marked:
 
 
 def mark_sending(
-    reports: Sequence[UsageReport], *, owner: str, now: datetime, calls_per_second: int
+    reports: Sequence[UsageReport], *, owner: str, run: ReportRun, now: datetime, calls_per_second: int
 ) -> Marked:
-    """As many reports as the rate limit grants are committed as `sending`, first of all.
+    """As many reports as the rate limit grants are committed as `sending` by this run, first of all.
 
     A report whose period closed becomes `late`, one whose outcome has been unknown for 23 h stays
     `unknown` for a person; neither is sent. `lost` are those that another worker or planner took over, and
@@ -59,21 +60,24 @@ def mark_sending(
         ready = [report for report in held if report.pk not in aside]
         granted, marked.lead_seconds = reserve_calls(wanted=len(ready), per_second=calls_per_second)
         marked.sending = ready[:granted]
-        _commit_sending(marked.sending, now)
+        _commit_sending(marked.sending, run, now)
     marked.lost = [report for report in reports if report.pk not in mine]
     return marked
 
 
-def _commit_sending(reports: Sequence[UsageReport], now: datetime) -> None:
+def _commit_sending(reports: Sequence[UsageReport], run: ReportRun, now: datetime) -> None:
+    common = {
+        "status": Status.SENDING,
+        "attempts": F("attempts") + 1,
+        "next_attempt_at": None,
+        # Nothing where the run planned it itself: then the index has no entry to write.
+        "sent_by": NullIf(Value(run.pk), F("run")),
+    }
     again = {report.pk for report in reports if report.maybe_arrived}
     fresh = {report.pk for report in reports} - again
     # What surely never arrived may count its 23 h from now on.
-    UsageReport.objects.filter(pk__in=fresh).update(
-        status=Status.SENDING, attempts=F("attempts") + 1, next_attempt_at=None, first_sent_at=now
-    )
-    UsageReport.objects.filter(pk__in=again).update(
-        status=Status.SENDING, attempts=F("attempts") + 1, next_attempt_at=None, maybe_arrived=True
-    )
+    UsageReport.objects.filter(pk__in=fresh).update(**common, first_sent_at=now)
+    UsageReport.objects.filter(pk__in=again).update(**common, maybe_arrived=True)
     for report in reports:
         report.status, report.next_attempt_at = Status.SENDING, None
         report.attempts += 1

@@ -26,6 +26,13 @@ class Remarks:
 
     errors: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    failures: int = 0
+    """How many errors are failures of reporting itself: what stands still for a known reason is none."""
+
+    def fail(self, sentence: str) -> None:
+        """Something could not be measured, or not be sent, that should have been."""
+        self.errors.append(sentence)
+        self.failures += 1
 
 
 def plan_meters(
@@ -86,11 +93,11 @@ def _try_to_plan(
             meter=meter, enrolments=enrolments, source=source, rules=planning, now=now, on_answer=alive
         )
     except SyncError as error:
-        remarks.errors.append(str(error))
+        remarks.fail(str(error))
     except Exception as error:
         # A fault of ours with one meter must not stop the others, nor what is due already.
         logger.exception("meter.not_planned", extra={"meter": meter.stripe_id})
-        remarks.errors.append(unplannable(meter, error))
+        remarks.fail(unplannable(meter, error))
     return None
 
 

@@ -5,12 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
+
+from django.db.models import Q, QuerySet
 
 from sync.domain.pricing import Money
 from sync.domain.quantities import exact_sum
 from sync.domain.slices import is_late
 from sync.models import Enrolment, UsageReport
 from sync.operations.confirm_plan import confirmation_of
+from sync.operations.confirmed_reports import shown_with
 from sync.operations.plan_meters import Remarks, plan_meters
 from sync.operations.plan_reports import MeterPlan
 from sync.operations.report_request import ReportRequest, ReportRules, check_scope
@@ -46,6 +50,8 @@ class ReportPreview:
     as_of: datetime
     confirmed: Mapping[str, str]
     """What a person confirms with it: see `confirmation_of`."""
+    shown: Mapping[str, Any] = field(default_factory=dict)
+    """What is due beside the plan and the money of both: see `shown_with`."""
     lines: Sequence[PreviewLine] = ()
     """The largest amounts first, at most `SHOWN`."""
     customers: int = 0
@@ -57,6 +63,8 @@ class ReportPreview:
     """How many lines there are beside those shown."""
     due: int = 0
     """How many of the reports were planned before and only wait to be sent."""
+    in_doubt: int = 0
+    """How many reports may have reached Stripe already, and are sent again under their names."""
     aside: Mapping[str, int] = field(default_factory=dict)
     """Status → how many new reports would wait for a person instead of being sent."""
     errors: Sequence[str] = ()
@@ -111,15 +119,21 @@ def preview_report(*, scope: Scope, source: UsageSource, rules: ReportRules, now
     if too_late := len(waiting) - len(due):
         aside[Status.LATE.value] += too_late
     enrolments = enrolments_in(scope)
+    in_doubt = _in_doubt(scope)
+    amounts = total([amounts for _, amounts in priced])
     return ReportPreview(
         as_of=now,
         confirmed=confirmation_of(plans),
+        shown=shown_with(
+            due=[*(row.pk for row, _ in waiting), *in_doubt], units=_units(waiting, now), amounts=amounts
+        ),
         lines=lines[:SHOWN],
         more=max(0, len(lines) - SHOWN),
         customers=customers,
         units=units,
-        amounts=total([amounts for _, amounts in priced]),
+        amounts=amounts,
         due=len(due),
+        in_doubt=len(in_doubt),
         aside=dict(aside),
         errors=[*remarks.errors, *(problem for plan in plans for problem in plan.problems)],
         notes=remarks.notes,
@@ -130,6 +144,27 @@ def preview_report(*, scope: Scope, source: UsageSource, rules: ReportRules, now
 
 def _comes_too_late(row: UsageReport, now: datetime) -> bool:
     return not row.maybe_arrived and is_late(closes_at=row.closes_at, event_at=row.event_at, now=now)
+
+
+def _units(waiting: Sequence[tuple[UsageReport, _Move]], now: datetime) -> dict[str, Decimal]:
+    """Return the units of what was planned before and will be sent, by meter."""
+    by_meter: dict[str, list[Decimal]] = defaultdict(list)
+    for row, move in waiting:
+        if not _comes_too_late(row, now):
+            by_meter[row.enrolment.meter.stripe_id].append(move.units)
+    return {meter: exact_sum(units) for meter, units in by_meter.items()}
+
+
+def _in_doubt(scope: Scope) -> list[int]:
+    """Return the reports that an earlier run sent without learning whether they arrived."""
+    open_calls = Q(status=Status.SENDING) | Q(status=Status.UNKNOWN, next_attempt_at__isnull=False)
+    return list(
+        UsageReport.objects.filter(open_calls, enrolment__in=_free(scope)).values_list("pk", flat=True)
+    )
+
+
+def _free(scope: Scope) -> QuerySet[Enrolment]:
+    return unpaused(enrolments_in(scope).filter(meter__conflict=""))
 
 
 def _planned(plans: Sequence[MeterPlan]) -> Iterator[_Move]:
@@ -143,8 +178,7 @@ def _planned(plans: Sequence[MeterPlan]) -> Iterator[_Move]:
 
 def _pending(scope: Scope) -> list[tuple[UsageReport, _Move]]:
     """Return what was planned before and waits to be sent, revisions of a slice in order."""
-    free = unpaused(enrolments_in(scope).filter(meter__conflict=""))
-    found = UsageReport.objects.filter(status=Status.PENDING, enrolment__in=free)
+    found = UsageReport.objects.filter(status=Status.PENDING, enrolment__in=_free(scope))
     rows = list(found.select_related("enrolment__meter").order_by("enrolment", "slice_start", "revision"))
     before = held_before([row for row in rows if row.enrolment.meter.sets_hours])
     told: dict[tuple[int, datetime], Decimal] = {}

@@ -2,12 +2,16 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from datetime import datetime
+
+from django.db.models import Q
 
 from sync.models import ReportRun, UsageReport
 from sync.operations.confirm_plan import difference
-from sync.operations.deliver_reports import Delivered, DeliveryRules, deliver_reports
+from sync.operations.confirmed_reports import confirmed_reports
+from sync.operations.deliver_reports import deliver_reports
+from sync.operations.delivery_terms import Delivered, DeliveryRules
 from sync.operations.keep_run import Heartbeat, end_run
 from sync.operations.mirror_lists import count_in, step_of
 from sync.operations.mirror_stripe import mirror_stripe
@@ -54,6 +58,9 @@ class ReportJob:
         self.given_up: set[int] = set()
         """Enrolments that this run tried and leaves to the next one."""
         self.stripe_is_down = False
+        self.planned_some = False
+        """Whether any meter was planned at all."""
+        self.only = confirmed_reports(request.shown, run_id=run.pk) if request.is_confirmed else None
 
     def work(self) -> None:
         """Do every step; what fails for one meter or customer does not stop the others."""
@@ -74,7 +81,7 @@ class ReportJob:
         if not (self.request.dry_run or self.stopped or self.stripe_is_down):
             self._deliver(wait_for_others=True)
 
-    def end(self, status: ReportRun.Status, error: str) -> None:
+    def end(self, status: ReportRun.Status, error: str, *, is_full: bool = False) -> None:
         """The run is stored as it ended, with what it leaves for later."""
         if self.time_was_up:
             self.remarks.notes.append("It stopped in time for others to have their turn.")
@@ -86,6 +93,7 @@ class ReportJob:
             counters=self.counters,
             error=error,
             notes=self.remarks.notes,
+            is_full=is_full,
             now=self.clock(),
         )
         try_to_sum_up_days(now=self.clock())
@@ -112,6 +120,14 @@ class ReportJob:
         did_something = self.lines or not self.remarks.errors
         return ReportRun.Status.PARTIAL if did_something else ReportRun.Status.FAILED
 
+    def is_full(self) -> bool:
+        """Whether all was measured and sent but what Stripe refuses or what stands still for a known reason.
+
+        Each of those is told of by itself. Where no meter at all could be planned, reporting does not work.
+        """
+        failed = self.remarks.failures or self.counters["waiting"] or self.stopped or self.request.dry_run
+        return not failed and (self.planned_some or not self.remarks.errors)
+
     # --- the steps -----------------------------------------------------------------------------------------
 
     def _mirror(self) -> None:
@@ -128,10 +144,10 @@ class ReportJob:
             return
         except SyncError as error:
             # What is known already can still be reported; nothing beyond known periods is planned.
-            self.remarks.errors.append(f"Stripe could not be read: {error}")
+            self.remarks.fail(f"Stripe could not be read: {error}")
             return
         if summary.openmeter_problem:
-            self.remarks.errors.append(summary.openmeter_problem)
+            self.remarks.fail(summary.openmeter_problem)
 
     def _go_on(self, what: str) -> None:
         self.progress(step_of(what), count_in(what), 0)
@@ -155,7 +171,7 @@ class ReportJob:
                 self.remarks.errors.append(str(error))
 
     def _plan_as_confirmed(self) -> bool:
-        """Plan and keep it; return whether it is not what a person confirmed: then nothing is kept."""
+        """Plan and keep it; return whether nothing was kept: it is not what was confirmed, or was stopped."""
         plans = plan_meters(
             request=self.request,
             source=self.openmeter,
@@ -165,21 +181,34 @@ class ReportJob:
             progress=lambda done, total: self.progress("Asking OpenMeter", done, total),
         )
         if self.request.is_confirmed:
-            whole = list(plans)  # all of it is compared before any of it is kept
-            if problem := self._difference(whole):
-                self.remarks.errors.append(problem)
+            whole = self._whole_plan(plans)
+            if whole is None:
                 return True
             plans = iter(whole)
         for plan in plans:
+            self.planned_some = True
             self._try_to_keep(plan)
-            self.stopped = self.stopped or self.should_stop()
-            if self.stopped:
+            if self._stops():
                 break
         return False
 
-    def _difference(self, plans: Sequence[MeterPlan]) -> str:
+    def _whole_plan(self, plans: Iterator[MeterPlan]) -> list[MeterPlan] | None:
+        """Return the plans once all of them were held against what a person saw, or None."""
+        whole: list[MeterPlan] = []
+        for plan in plans:
+            whole.append(plan)
+            if self._stops():
+                self.remarks.notes.append("It was stopped while it planned, so nothing of its plan was kept.")
+                return None
         asked = self.request
-        return difference(asked.confirmed, plans, scope=asked.scope, as_of=asked.as_of)
+        problem = difference(asked.confirmed, whole, scope=asked.scope, as_of=asked.as_of)
+        if problem:
+            self.remarks.fail(problem)
+        return None if problem else whole
+
+    def _stops(self) -> bool:
+        self.stopped = self.stopped or self.should_stop()
+        return self.stopped
 
     def _try_to_keep(self, plan: MeterPlan) -> None:
         try:
@@ -187,7 +216,7 @@ class ReportJob:
         except Exception as error:
             # A fault of ours with one meter must not stop the others, nor what is due already.
             logger.exception("plan.not_stored", extra={"meter": plan.meter.stripe_id})
-            self.remarks.errors.append(unplannable(plan.meter, error))
+            self.remarks.fail(unplannable(plan.meter, error))
 
     def _keep_plan(self, plan: MeterPlan) -> None:
         if self.request.dry_run:
@@ -195,7 +224,8 @@ class ReportJob:
         else:
             refused = store_plan(plan, run=self.run, now=self.clock()).refused
             self.counters["planned_elsewhere"] += refused
-        self.remarks.errors += plan.problems
+        for problem in plan.problems:
+            self.remarks.fail(problem)
         for report in plan.reports:
             self.counters["planned"] += 1
             if report.status != UsageReport.Status.PENDING:
@@ -209,7 +239,9 @@ class ReportJob:
 
     def _deliver(self, *, wait_for_others: bool) -> None:
         due = UsageReport.objects.filter(
-            enrolment__in=enrolments_in(self.request.scope), status=UsageReport.Status.PENDING
+            self.only.candidates() if self.only else Q(),
+            enrolment__in=enrolments_in(self.request.scope),
+            status=UsageReport.Status.PENDING,
         ).count()
         done = 0
 
@@ -228,6 +260,7 @@ class ReportJob:
                 calls_per_second=self.rules.calls_per_second,
                 ignore_back_off=self.request.trigger != ReportRun.Trigger.SCHEDULE,
                 wait_for_others=wait_for_others,
+                only=self.only,
             ),
             clock=self.clock,
             leave_out=self.given_up,
@@ -248,10 +281,10 @@ class ReportJob:
         self.given_up |= delivered.given_up
         self.stripe_is_down = bool(delivered.error)
         if delivered.error:
-            self.remarks.errors.append(delivered.error)
+            self.remarks.fail(delivered.error)
         elif delivered.trouble:
             left = delivered.outcomes["waiting"] + delivered.outcomes["unknown"]
-            self.remarks.errors.append(f"{left} reports are not sent yet: {delivered.trouble}")
+            self.remarks.fail(f"{left} reports are not sent yet: {delivered.trouble}")
         self.lines += delivered_lines(delivered.reports)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from sync.domain.slices import OLDEST_EVENT
 from sync.domain.timeline import HOUR, Span, floor_to
@@ -26,6 +27,8 @@ class ReportRequest:
     nobody confirmed anything, and by the time it is planned."""
     confirmed: Mapping[str, str] = field(default_factory=dict)
     """What a person confirmed, as `confirm_plan` writes it; nothing is stored if a plan differs."""
+    shown: Mapping[str, Any] = field(default_factory=dict)
+    """What the preview showed beside it, as `confirmed_reports` writes it."""
     trigger: ReportRun.Trigger = ReportRun.Trigger.COMMAND
     requested_by: str = ""
 
@@ -48,6 +51,7 @@ class ReportRequest:
             retry_rejected=self.retry_rejected,
             as_of=self.as_of,
             confirmed=dict(self.confirmed),
+            shown=dict(self.shown),
             queued_at=now,
         )
 
@@ -62,6 +66,7 @@ class ReportRequest:
             retry_rejected=run.retry_rejected,
             as_of=run.as_of,
             confirmed=run.confirmed,
+            shown=run.shown,
             trigger=ReportRun.Trigger(run.trigger),
             requested_by=run.requested_by,
         )

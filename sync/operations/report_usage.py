@@ -63,7 +63,7 @@ def report_usage(
             f"The run stopped unexpectedly ({type(error).__name__}); the next run completes it.",
         )
         raise
-    job.end(job.status(), "\n".join(job.remarks.errors))
+    job.end(job.status(), "\n".join(job.remarks.errors), is_full=job.is_full())
     return ReportResult(
         run=run,
         lines=job.lines,

@@ -1,8 +1,9 @@
 """Whether usage is being reported, for everybody who asks: pages, probes, commands and e-mail."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Count, Max, Min, Q, QuerySet
 from django_q.models import Schedule
@@ -31,6 +32,15 @@ Kind = Incident.Kind
 Status = ReportRun.Status
 
 
+WAITING: Mapping[Incident.Kind, str] = {
+    Kind.HELD: "held",
+    Kind.LATE: "late",
+    Kind.REJECTED: "refused",
+    Kind.UNKNOWN: "of unknown outcome",
+}
+"""What waits for a person, in the words of the pages."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """What keeps usage from being billed in time, as a sentence that names no customer."""
@@ -47,7 +57,7 @@ class ReportingHealth:
     in_use: bool
     """Whether this console knows its Stripe account yet; before that, nothing is missing."""
     last_full_run: ReportRun | None
-    """The newest run of everything that went through: succeeded, or partial."""
+    """The newest run of everything that measured all and failed in nothing but what Stripe refuses."""
     last_run: ReportRun | None
     """The newest report run of any scope, whoever asked and however it stands."""
     oldest_undelivered_end: datetime | None
@@ -75,7 +85,7 @@ def reporting_health(*, now: datetime) -> ReportingHealth:
     """Return how reporting stands now; a constant number of queries."""
     account = StripeAccount.objects.first()
     reports = ReportRun.objects.filter(kind=ReportRun.Kind.REPORT)
-    last_full = _full_runs().filter(status__in=(Status.SUCCEEDED, Status.PARTIAL))
+    last_full = _full_runs().filter(is_full=True)
     seen_at = worker_seen_at()
     facts = {
         "checked_at": now,
@@ -133,21 +143,19 @@ def _problems(known: ReportingHealth, account: StripeAccount, now: datetime) -> 
         yield Problem(kind=Kind.NO_FULL_RUN, sentence=sentence)
     for status, count in sorted(count_waiting(Scope()).items()):
         # Each is an incident of its own: what is refused is news though something is held already.
-        sentence = f"Reports wait for a person ({count} {status}): decide on them on the page Usage reports."
+        word = WAITING[Kind(status)]
+        sentence = f"Reports wait for a person ({count} {word}): decide on them on the page Usage reports."
         yield Problem(kind=Kind(status), sentence=sentence)
     if sentence := _closes_soon(now):
         yield Problem(kind=Kind.PERIOD_CLOSES, sentence=sentence)
 
 
 def _no_full_run(known: ReportingHealth, account: StripeAccount, now: datetime) -> str:
-    """Return the sentence where no run of everything ended for too long though somebody is to be billed."""
-    going_on = _full_runs().filter(status=Status.RUNNING, heartbeat_at__gt=now - HEART_STOPS)
-    begun_at = going_on.aggregate(latest=Max("started_at"))["latest"]
-    instants = (known.last_full_run_at, begun_at, account.pinned_at)
-    latest = max(at for at in instants if at)
+    """Return the sentence where no full run ended for too long though somebody is to be billed."""
+    last = known.last_full_run_at
+    latest = max(at for at in (last, _begun_at(now), account.pinned_at) if at)
     if now - latest <= FULL_RUN_AGE or not unpaused(Enrolment.objects.all()).exists():
         return ""
-    last = known.last_full_run_at
     since = f"since {last:%Y-%m-%d %H:%M} UTC" if last else "yet"
     sentence = f"No run over everything went through {since}"
     if known.next_run_at is None:
@@ -155,12 +163,27 @@ def _no_full_run(known: ReportingHealth, account: StripeAccount, now: datetime) 
     return f"{sentence}; see whether a worker runs, and what the last report runs say."
 
 
+def _begun_at(now: datetime) -> datetime | None:
+    """Return when a run of everything began that still goes on: it may yet become a full one.
+
+    Not where somebody was told already: runs that fail one after the other would end that and begin it anew.
+    """
+    if Incident.objects.filter(kind=Kind.NO_FULL_RUN, ended_at=None).exists():
+        return None
+    going_on = _full_runs().filter(status=Status.RUNNING, heartbeat_at__gt=now - HEART_STOPS)
+    begun_at: datetime | None = going_on.aggregate(latest=Max("started_at"))["latest"]
+    return begun_at
+
+
+def periods_in_danger(now: datetime) -> QuerySet[Any]:
+    """Return the billing periods that close within `CLOSES_SOON` although usage of theirs is not in."""
+    closing = periods_closing(now=now, until=now + CLOSES_SOON)
+    return closing.filter(is_in=False, end__lte=now - SLICE_SHOULD_BE_IN)
+
+
 def _closes_soon(now: datetime) -> str:
     """Return the sentence where usage is not in although its period closes within `CLOSES_SOON`."""
-    missing = periods_closing(now=now, until=now + CLOSES_SOON).filter(
-        is_in=False, end__lte=now - SLICE_SHOULD_BE_IN
-    )
-    counted = missing.aggregate(
+    counted = periods_in_danger(now).aggregate(
         count=Count("pk"), first=Min("closes_at"), standing=Count("pk", filter=Q(paused=True))
     )
     if not counted["count"]:

@@ -9,8 +9,9 @@ from typing import Any
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Count
+from django.db.models import Count, Q
 
+from sync.domain.pricing import Money
 from sync.domain.quantities import exact_sum
 from sync.models import Customer, Meter, Price, ReportRun, Subscription, SubscriptionItem, UsageReport
 from sync.queries.planning import Scope
@@ -43,7 +44,7 @@ class RunStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLine:
-    """`units` of this run's reports reached Stripe for a customer's usage of a meter in `[start, end)`."""
+    """`units` that this run sent reached Stripe for a customer's usage of a meter in `[start, end)`."""
 
     customer: Customer
     meter: Meter
@@ -51,6 +52,15 @@ class RunLine:
     units: Decimal
     start: datetime
     end: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmedUnits:
+    """What a person confirmed of a meter: `units` in all, `due` of them planned by earlier runs."""
+
+    meter: str
+    units: Decimal
+    due: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +78,13 @@ class RunPage:
     steps: Sequence[RunStep]
     reports: Sequence[tuple[str, int]]
     """Status → how many of the reports that this run planned stand so now."""
+    sent_for_others: Sequence[tuple[str, int]]
+    """Status → how many of the reports that earlier runs planned and this one sent stand so now."""
     failed_calls: int
     scope: Sequence[Customer | Meter | Subscription]
     more_scope: int
-    confirmed: Sequence[tuple[str, Decimal]]
+    confirmed: Sequence[ConfirmedUnits]
+    confirmed_amounts: Sequence[Money]
     lines: Sequence[RunLine]
     more_lines: bool
     history: Sequence[LogEntry]
@@ -91,16 +104,13 @@ def run_page(*, run: ReportRun, now: datetime) -> RunPage:
         no_worker=no_worker,
         is_slow=is_slow and not no_worker,
         steps=[_step(step, now, run) for step in run.steps],
-        reports=list(
-            UsageReport.objects.filter(run=run)
-            .order_by("status")
-            .values_list("status")
-            .annotate(count=Count("pk"))
-        ),
+        reports=_by_status(Q(run=run)),
+        sent_for_others=_by_status(Q(sent_by=run)),
         failed_calls=run.delivery_attempts.count(),
         scope=scope,
         more_scope=more_scope,
         confirmed=_confirmed(run),
+        confirmed_amounts=[Money(Decimal(minor), name) for minor, name in run.shown.get("amounts", [])],
         lines=lines,
         more_lines=more_lines,
         history=list(
@@ -148,18 +158,28 @@ def _scope(scope: Scope) -> tuple[list[Customer | Meter | Subscription], int]:
     return found, max(0, len(scope.subscriptions) - NAMED)
 
 
-def _confirmed(run: ReportRun) -> list[tuple[str, Decimal]]:
-    meters = {meter.stripe_id: meter for meter in Meter.objects.filter(stripe_id__in=run.confirmed)}
-    return sorted(
-        (meters[stripe_id].slug, Decimal(units))
-        for stripe_id, units in run.confirmed.items()
-        if stripe_id in meters
-    )
+def _by_status(chosen: Q) -> list[tuple[str, int]]:
+    rows = UsageReport.objects.filter(chosen).order_by("status")
+    return list(rows.values_list("status").annotate(count=Count("pk")))
+
+
+def _confirmed(run: ReportRun) -> list[ConfirmedUnits]:
+    planned, due = run.confirmed, run.shown.get("units", {})
+    units = [
+        ConfirmedUnits(
+            meter=meter.slug,
+            units=Decimal(planned.get(meter.stripe_id, "0")) + Decimal(due.get(meter.stripe_id, "0")),
+            due=Decimal(due.get(meter.stripe_id, "0")),
+        )
+        for meter in Meter.objects.filter(stripe_id__in={*planned, *due})
+    ]
+    return sorted(units, key=lambda one: one.meter)
 
 
 def _lines(run: ReportRun) -> tuple[list[RunLine], bool]:
-    """Return what reached Stripe of the run's first reports, and whether there is more."""
-    delivered = UsageReport.objects.filter(run=run, status=UsageReport.Status.DELIVERED)
+    """Return what reached Stripe of the first reports that the run sent, and whether there is more."""
+    by_it = Q(run=run, sent_by=None) | Q(sent_by=run)
+    delivered = UsageReport.objects.filter(by_it, status=UsageReport.Status.DELIVERED)
     # A run stores the reports of a customer on a meter together, so the first reports are of few of them.
     first = list(delivered.order_by("pk").values_list("enrolment", flat=True)[: READ + 1])
     ids = list(dict.fromkeys(first))

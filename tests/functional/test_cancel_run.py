@@ -100,6 +100,26 @@ class TestCancelRun:
         assert run.status == "cancelled"
         assert world.statuses() == []
 
+    def test_stops_between_meters_and_keeps_nothing_of_a_plan_that_was_to_be_held_against_a_confirmed_one(
+        self, world, people, monkeypatch
+    ):
+        monkeypatch.setattr("sync.operations.keep_run.PROGRESS_SECONDS", 0)
+        world.subscribe(people[0].customer, world.meter("calls"), "c0")
+        world.sync()
+        run, asked = queued(world, as_of=world.now), []
+
+        def cancel(step, done, total):
+            asked.append((step, done, total))
+            if len(asked) == 1:
+                cancel_run(run_id=run.pk, why="Wrong day.", who="bob", now=world.now)
+
+        carry_out(world, run, cancel)
+        run.refresh_from_db()
+        assert run.status == "cancelled"
+        assert set(asked) == {("Asking OpenMeter", 0, 2)}
+        assert "stopped while it planned, so nothing of its plan was kept" in run.notes
+        assert world.statuses() == []
+
     def test_stops_a_sync(self, world, people, monkeypatch):
         monkeypatch.setattr("sync.operations.keep_run.PROGRESS_SECONDS", 0)
         run = enqueue_run(ReportRun(kind="sync", trigger="admin", queued_at=world.now))

@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from sync.models import Customer, Meter, ReportRun, Subject, Subscription, UsageReport
 from sync.operations.pause_reporting import pause_reporting
+from sync.operations.resolve_report import release_report
 from tests.functional.test_report_usage import at
 from tests.office import dialog_url, log_of, text_of
 from tests.world import START
@@ -220,6 +221,69 @@ class TestConfirmation:
         office.work()
         assert ReportRun.objects.latest("pk").status == "failed"
         assert world.billed(ada) == 0
+
+    def test_sends_what_was_shown_and_leaves_what_others_planned_or_released_since(
+        self, office, browser, world, tokens, ada
+    ):
+        """One was due, one is held and released after the look, and another run plans the next hour."""
+        world.at(START)
+        bob = world.subscriber(tokens, "bob")
+        world.sync()
+        world.use_many([("bob", 50, at("2026-03-10T09:30")), ("ada", 4, at("2026-03-10T10:30"))])
+        Meter.objects.update(max_units_per_slice=Decimal(20))
+        world.at(NOW)
+        world.control.fault("POST /v1/billing/meter_events", status=401, times=2)
+        world.report(sync=False)
+        confirm(office, browser, EVERYTHING)
+        held, run = UsageReport.objects.get(status="held"), ReportRun.objects.get(trigger="admin")
+        release_report(report_id=held.pk, why="Right.", who="bob", run=None, now=world.now)
+        world.at(at("2026-03-10T11:03"))
+        world.control.fault("POST /v1/billing/meter_events", status=401, times=2)
+        world.report(sync=False)
+        world.control.clear_faults()
+        assert sorted(world.statuses()) == ["pending"] * 3
+        assert office.work() == [f"Run {run.pk}: succeeded"]
+        assert (world.billed(ada), world.billed(bob)) == (Decimal("12.5"), 0)
+        world.report(sync=False)
+        assert (world.billed(ada), world.billed(bob)) == (Decimal("16.5"), 50)
+
+    def test_of_what_was_due_is_shown_by_the_pages_of_both_runs_and_of_the_report(
+        self, office, browser, world, ada
+    ):
+        world.control.fault("POST /v1/billing/meter_events", status=401)
+        planned = world.report(sync=False).run
+        confirm(office, browser, EVERYTHING)
+        office.work()
+        run = ReportRun.objects.get(trigger="admin")
+        sent = UsageReport.objects.get(status="delivered")
+        assert (sent.run, sent.sender) == (planned, run)
+        page = text_of(office.get(browser, dialog_url("reportrun", "change", run.pk)))
+        assert "12.5 tokens (all planned by earlier runs), estimated at 125.00 USD, as of" in page
+        listed = f"/sync/usagereport/?sent_by__id__exact={run.pk}&status__exact=delivered"
+        assert listed.replace("&", "&amp;") in page
+        assert list(office.get(browser, listed).context["cl"].result_list) == [sent]
+        assert page.count('class="number">12.5<') == 1
+        assert '<td class="number">12.5' not in text_of(
+            office.get(browser, dialog_url("reportrun", "change", planned.pk))
+        )
+        page = text_of(office.get(browser, dialog_url("usagereport", "change", sent.pk)))
+        assert f">{planned}</a>" in page
+        assert f">{run}</a>" in page
+
+    def test_sends_once_more_what_was_in_doubt_and_says_so(self, office, browser, world, ada, monkeypatch):
+        with monkeypatch.context() as patched:
+            patched.setattr("sync.operations.deliver_reports.TRIES_PER_RUN", 1)
+            world.control.fault("POST /v1/billing/meter_events", cut="after")
+            world.report(sync=False)
+        world.use("ada", 5, at("2026-03-10T10:30"))
+        world.at(at("2026-03-10T11:03"))
+        shown = office.get(browser, EVERYTHING)
+        assert "1 report may have reached Stripe already" in text_of(shown)
+        assert "In total 5 tokens" in text_of(shown)
+        confirm(office, browser, EVERYTHING, shown)
+        office.work()
+        assert world.statuses() == ["delivered", "delivered"]
+        assert world.billed(ada) == Decimal("17.5")
 
     def test_says_what_another_run_did_meanwhile(self, office, browser, world, ada):
         confirm(office, browser, EVERYTHING)

@@ -9,9 +9,12 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from sync.models import Customer, Incident, ReportRun, StripeAccount, UsageReport, Worker
-from sync.operations import watch_reporting as module
+from sync.operations import tell_incidents as module
 from sync.operations.show_worker import show_worker
-from sync.operations.watch_reporting import CLAIM, watch_reporting
+from sync.operations.tell_incidents import CLAIM
+from sync.operations.watch_reporting import watch_reporting
+from tests.factories import EnrolmentFactory, UsageReportFactory
+from tests.functional.test_report_usage import at
 from tests.world import HOUR
 
 
@@ -87,6 +90,67 @@ class TestIncident:
             "[Billing console] Reports are held",
             "[Billing console] Stripe refused reports",
         ]
+
+    def test_of_another_meter_or_day_is_told_though_the_first_is_open_and_all_together(self, world, business):
+        hold(world)
+        watch_reporting(now=world.now)
+        world.later(minutes=4)
+        held = UsageReport.objects.get()
+        others = EnrolmentFactory.create_batch(2)
+        for number, enrolment in enumerate([*others, others[0]]):
+            UsageReportFactory(
+                enrolment=enrolment, status="held", slice_start=held.slice_start + number * HOUR
+            )
+        UsageReportFactory(enrolment=held.enrolment, status="held", slice_start=held.slice_start + 24 * HOUR)
+        for _ in range(3):  # so soon after the first e-mail the news are gathered
+            watch_reporting(now=world.now)
+        assert len(mail.outbox) == 1
+        world.later(minutes=1)
+        show_worker("w", now=world.now)
+        for _ in range(3):
+            watch_reporting(now=world.now)
+        assert [one.subject for one in mail.outbox[1:]] == ["[Billing console] More: Reports are held"]
+        lines = mail.outbox[1].body.split("\n\n")[0].splitlines()
+        assert [line.split(":")[0] for line in lines] == [
+            f"Reports wait for a person (2 held) on {others[0].meter.event_name}, planned on 2026-03-10",
+            f"Reports wait for a person (1 held) on {others[1].meter.event_name}, planned on 2026-03-10",
+            "Reports wait for a person (1 held) on tokens, planned on 2026-03-11",
+        ]
+        UsageReport.objects.filter(enrolment__in=others).update(status="dismissed", decision="Wrong.")
+        watch_reporting(now=world.now)
+        assert Incident.objects.filter(ended_at=None).count() == 2
+        assert len(mail.outbox) == 2
+        UsageReport.objects.update(status="dismissed", decision="Wrong.")
+        watch_reporting(now=world.now)
+        assert [one.subject for one in mail.outbox[2:]] == ["[Billing console] Over: Reports are held"]
+        assert mail.outbox[2].body.count("Reports wait for a person") == 4
+
+    def test_is_one_for_each_billing_period_that_is_about_to_close(self, world):
+        tokens = world.meter()
+        world.subscriber(tokens)
+        world.later(minutes=6)
+        bob = world.subscriber(tokens, "bob")
+        world.sync()
+        for minute in (41, 44, 47, 48):
+            world.at(at(f"2026-04-10T09:{minute}"))
+            show_worker("w", now=world.now)
+            watch_reporting(now=world.now)
+        subject = "Usage is not in and its period closes soon"
+        told = [one for one in mail.outbox if subject in one.subject]
+        assert [one.subject.removeprefix("[Billing console] ") for one in told] == [
+            subject,
+            f"More: {subject}",
+        ]
+        for one, closes in zip(told, ("10:00", "10:06"), strict=True):
+            assert (
+                f"Usage of a billing period on tokens is not in, and it closes at 2026-04-10 {closes}"
+                in one.body
+            )
+            assert bob.customer not in one.body
+        world.at(at("2026-04-10T10:06"))
+        watch_reporting(now=world.now)
+        assert f"Over: {subject}" in mail.outbox[-1].subject
+        assert "What had not come in before it closed is late" in mail.outbox[-1].body
 
     def test_of_the_same_kind_later_is_another_one(self, world, business):
         for _ in range(2):

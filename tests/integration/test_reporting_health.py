@@ -3,12 +3,16 @@
 from datetime import timedelta
 
 import pytest
+import time_machine
+from django.core.management import CommandError, call_command
 
 from sync.models import Incident, Meter, ReportRun, StripeAccount, UsageReport, Worker
 from sync.operations.pause_reporting import pause_reporting
+from sync.operations.watch_reporting import watch_reporting
 from sync.queries.closing_periods import closing_periods
 from sync.queries.reporting_health import reporting_health
 from sync.schedules import declare_schedules
+from tests.staff import log_in
 from tests.world import HOUR
 
 Kind = Incident.Kind
@@ -91,7 +95,7 @@ class TestNoFullRun:
         see_worker(world)
         assert "switched off" in sentence(world, Kind.NO_FULL_RUN)
 
-    @pytest.mark.parametrize("changes", [{"dry_run": True}, {"status": "failed"}])
+    @pytest.mark.parametrize("changes", [{"dry_run": True}, {"is_full": False}])
     def test_is_not_ended_by_a_run_that_did_not_go_through(self, world, business, changes):
         world.later(minutes=31)
         see_worker(world)
@@ -99,6 +103,58 @@ class TestNoFullRun:
         assert kinds(world) == set()
         ReportRun.objects.filter(pk=run.pk).update(**changes)
         assert kinds(world) == {Kind.NO_FULL_RUN}
+
+    def test_is_not_ended_by_runs_that_openmeter_did_not_answer_and_every_page_says_so(
+        self, world, business, client, capsys, monkeypatch, settings
+    ):
+        """One of two meters is measured, so the runs are partial."""
+        calls = world.meter("calls")
+        world.subscribe(business.customer, calls, "ada")
+        world.sync()
+        full = reporting_health(now=world.now).last_full_run
+        world.use("ada", 5, world.now)
+        world.later(minutes=61)
+        see_worker(world)
+        world.openmeter_http.delete("/api/v1/meters/calls")
+        run = world.report(sync=False).run
+        assert (run.status, run.is_full, run.counters["delivered"]) == ("partial", False, 1)
+        health = watch_reporting(now=world.now)
+        assert (health.last_full_run, [one.kind for one in health.problems]) == (full, [Kind.NO_FULL_RUN])
+        monkeypatch.setattr("sync.management.base.timezone.now", lambda: world.now)
+        with pytest.raises(CommandError):
+            call_command("check_reporting")
+        assert "went through since 2026-03-10 10:05" in capsys.readouterr().out
+        settings.SECURE_SSL_REDIRECT = False
+        with time_machine.travel(world.now, tick=False):
+            page = log_in(client).get("/").content.decode()
+        assert f"{full}</a>" in page
+        assert "went through since 2026-03-10 10:05" in page
+        ReportRun.objects.filter(pk=run.pk).update(status="running", finished_at=None)
+        # Whoever was told once is not told that it is over by the next attempt.
+        assert kinds(world) == {Kind.NO_FULL_RUN}
+        ReportRun.objects.filter(pk=run.pk).update(status="failed", finished_at=world.now)
+        made = {"slug": "calls", "aggregation": "SUM", "eventType": "calls", "valueProperty": "$.amount"}
+        world.openmeter_http.post("/api/v1/meters", json=made)
+        assert world.report(sync=False).run.is_full
+        assert kinds(world) == set()
+
+    def test_is_ended_by_a_run_in_which_stripe_refused_a_customer(self, world, business):
+        world.control.delete_stripe(business.customer)
+        world.use("ada", 5, world.now)
+        world.later(minutes=61)
+        see_worker(world)
+        run = world.report(sync=False).run
+        assert (run.status, run.is_full) == ("partial", True)
+        assert kinds(world) == {Kind.REJECTED}
+
+    def test_is_one_where_stripe_takes_nothing_or_no_meter_can_be_planned(self, world, business):
+        world.use("ada", 5, world.now)
+        world.later(minutes=61)
+        world.control.fault("POST /v1/billing/meter_events", status=401)
+        assert not world.report(sync=False).run.is_full
+        world.control.clear_faults()
+        Meter.objects.update(formula="last")
+        assert not world.report(sync=False).run.is_full
 
     def test_is_not_ended_by_a_run_of_one_customer(self, world, business):
         from sync.queries.planning import Scope
@@ -154,14 +210,14 @@ class TestWorker:
 
 
 class TestWaiting:
-    @pytest.mark.parametrize("status", ["held", "late", "rejected"])
-    def test_is_a_problem_that_is_counted_and_names_no_customer(self, world, business, status):
+    @pytest.mark.parametrize(("status", "word"), [("held",) * 2, ("late",) * 2, ("rejected", "refused")])
+    def test_is_a_problem_that_is_counted_and_names_no_customer(self, world, business, status, word):
         UsageReport.objects.update(status=status, delivered_at=None)
-        assert f"(1 {status})" in sentence(world, Kind(status))
+        assert f"(1 {word})" in sentence(world, Kind(status))
 
     def test_counts_what_nobody_will_learn_of(self, world, business):
         UsageReport.objects.update(status="unknown", delivered_at=None, next_attempt_at=None)
-        assert "(1 unknown)" in sentence(world, Kind.UNKNOWN)
+        assert "(1 of unknown outcome)" in sentence(world, Kind.UNKNOWN)
 
     def test_leaves_out_what_is_still_tried(self, world, business):
         UsageReport.objects.update(status="unknown", delivered_at=None, next_attempt_at=world.now)

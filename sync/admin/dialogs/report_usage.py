@@ -83,6 +83,7 @@ class ReportUsage(Dialog):
             sync=False,
             as_of=self.plan.as_of,
             confirmed=self.plan.confirmed,
+            shown=self.plan.shown,
             trigger=ReportRun.Trigger.ADMIN,
             requested_by=self.who,
         )
@@ -158,6 +159,12 @@ def _summary(plan: ReportPreview) -> list[str]:
     if plan.due:
         was = "1 report was" if plan.due == 1 else f"{plan.due:,} reports were"
         sentences.append(f"{was} planned by earlier runs and not sent yet; they are part of this.")
+    if plan.in_doubt:
+        may = "1 report" if plan.in_doubt == 1 else f"{plan.in_doubt:,} reports"
+        sentences.append(
+            f"{may} may have reached Stripe already and would be sent once more under the same name, which "
+            "Stripe bills once; the amounts take it as billed."
+        )
     for status, count in sorted(plan.aside.items()):
         sentences.append(
             f"Beside this, {count:,} would be kept as {status} for a person to decide, and not be sent."
