@@ -1,12 +1,18 @@
 #!/usr/bin/env python
 """Django's command line for the billing console."""
 
+import gc
 import os
 import sys
+
+OBJECTS_BETWEEN_COLLECTIONS = 50_000
+"""Nearly all that a command makes lives until it is no longer named: looking for cycles at every 700 new
+objects, as Python does by itself, takes a tenth of a run's time and finds next to nothing."""
 
 
 def main() -> None:
     """Run one management command and exit with its code."""
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_console.settings")
     try:
         from django.core.exceptions import ImproperlyConfigured

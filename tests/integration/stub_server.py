@@ -23,6 +23,7 @@ class Answer:
     kind: str = "application/json"
     delay_seconds: float = 0
     cut: bool = False
+    location: str = ""
 
 
 @dataclass
@@ -76,6 +77,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("content-type", answer.kind)
             self.send_header("content-length", str(len(text.encode())))
             self.send_header("request-id", "req_stub")
+            if answer.location:
+                self.send_header("location", answer.location)
             self.end_headers()
             self.wfile.write(text.encode())
 

@@ -99,6 +99,22 @@ class TestSendMeterEvent:
             gateway(unused_url()).send_meter_event(EVENT)
         assert caught.value.maybe_arrived is False
 
+    def test_is_not_sent_elsewhere_by_a_redirect(self, peer):
+        peer.will(Answer(HTML, status=302, kind="text/html", location=f"{peer.url}/login"), RECEIVED)
+
+        with pytest.raises(TemporaryFailure) as caught:
+            gateway(peer.url).send_meter_event(EVENT)
+        assert caught.value.maybe_arrived is True
+        assert len(peer.asked) == 1
+
+    def test_goes_through_the_environments_proxy(self, peer, monkeypatch):
+        monkeypatch.setenv("http_proxy", peer.url)
+        monkeypatch.setenv("no_proxy", "")
+        peer.will(RECEIVED)
+
+        assert gateway("http://stripe.invalid").send_meter_event(EVENT) == "req_stub"
+        assert [asked.headers["host"] for asked in peer.asked] == ["stripe.invalid"]
+
     def test_recognises_a_duplicate_by_its_message(self, peer):
         error = {"type": "invalid_request_error", "message": "An event already exists with identifier om-1."}
         peer.will(Answer({"error": error}, status=400))
