@@ -6,7 +6,7 @@ from typing import Any
 ADDITIVE = frozenset({"SUM", "COUNT"})
 """Only these add up over windows; an average or a maximum of hours is not that of a day."""
 
-REPLACE = "make a new meter with manage.py set_up_stripe --meter-only and move the prices to it"
+REPLACE = "make a new meter with Stripe set-up and move the prices to it"
 
 
 def why_unsupported(
@@ -26,7 +26,7 @@ def why_unsupported(
         (
             not active,
             f"The Stripe meter {name} is deactivated, so Stripe refuses its events; reactivate it in "
-            "Stripe, then run sync_stripe.",
+            "Stripe, then sync with Stripe.",
         ),
         (
             formula != "sum",
@@ -59,7 +59,7 @@ def why_unlinked(*, name: str, slug: str) -> str:
         return ""
     return (
         f"The Stripe meter {name} has no OpenMeter meter: create one with slug {name} there, or set the "
-        "slug on the meter here, then run sync_stripe."
+        "slug on the meter here, then sync with Stripe."
     )
 
 

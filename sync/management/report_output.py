@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from sync.domain.quantities import exact_sum
+from sync.models import UsageReport
 from sync.operations.report_usage import ReportResult
 from sync.ports import SyncError
 from sync.queries.report_lines import ReportLine
@@ -80,7 +81,9 @@ def summary_table(result: ReportResult) -> Table:
 
 def decision_hint(result: ReportResult) -> str:
     """Return the sentence that says what waits for a person, from this run or an earlier one, or ""."""
-    waits = [f"{count} {status}" for status, count in sorted(result.undecided.items())]
+    waits = [
+        f"{count} {UsageReport.Status(status).word}" for status, count in sorted(result.undecided.items())
+    ]
     return f"Waiting for a decision: {', '.join(waits)}. See manage.py held_reports --list." if waits else ""
 
 

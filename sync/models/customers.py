@@ -16,6 +16,7 @@ class StripeAccount(models.Model):
     """Everything that changed in Stripe before this was read again; null until the first full sync."""
 
     class Meta:
+        verbose_name, verbose_name_plural = "connection", "connections"
         default_permissions = ("view",)
         constraints = [models.CheckConstraint(condition=Q(singleton=True), name="account_is_single")]
 

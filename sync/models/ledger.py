@@ -1,6 +1,6 @@
 """The ledger: what was measured, what is meant to be billed, and what Stripe was told."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.db import models
 from django.db.models import F, Q
@@ -64,13 +64,18 @@ class UsageReport(models.Model):
         SENDING = "sending"
         DELIVERED = "delivered"
         UNKNOWN = "unknown"
-        REJECTED = "rejected"
+        REJECTED = "rejected", "Refused"
         SUPERSEDED = "superseded"
         REPLACED = "replaced"
         HELD = "held"
         LATE = "late"
         CARRIED = "carried"
         DISMISSED = "dismissed"
+
+        @property
+        def word(self) -> str:
+            """What pages, messages and files call it."""
+            return str(self.label).lower()
 
     WITHDRAWN = (Status.SUPERSEDED, Status.REPLACED)
     """Rows that a later revision took the place of, as if they had never been."""
@@ -117,6 +122,7 @@ class UsageReport(models.Model):
     created_at = models.DateTimeField()
 
     class Meta:
+        verbose_name, verbose_name_plural = "report", "reports"
         ordering = ["enrolment", "slice_start", "revision"]
         default_permissions = ("view",)
         permissions = [
@@ -175,7 +181,20 @@ class UsageReport(models.Model):
 
     def __str__(self) -> str:
         """Name slice and revision."""
-        return f"{self.identifier} ({self.status})"
+        return f"{self.identifier} ({self.status_word})"
+
+    @property
+    def page_name(self) -> str:
+        """What its page is called: whose usage, of what, when."""
+        start, end = self.slice_start.astimezone(UTC), self.slice_end.astimezone(UTC)
+        until = f"{end:%H:%M}" if start.date() == end.date() else f"{end:%Y-%m-%d %H:%M}"
+        of = f"{self.enrolment.customer.label}, {self.enrolment.meter.slug}"
+        return f"{of}, {start:%Y-%m-%d %H:%M} to {until} UTC"
+
+    @property
+    def status_word(self) -> str:
+        """How it stands, as people call it."""
+        return self.Status(self.status).word
 
     @property
     def counts(self) -> Counts:

@@ -71,6 +71,7 @@ class ReportRun(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name, verbose_name_plural = "run", "runs"
         ordering = ["-queued_at", "-id"]
         default_permissions = ("view",)
         permissions = [

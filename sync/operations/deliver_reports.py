@@ -243,7 +243,7 @@ class _Delivery:
         if self.given_up_in_a_row >= LANES_GIVEN_UP:
             self.result.error = (
                 f"Stripe does not take reports at the moment ({one.report.error}) "
-                "Nothing is lost: run report_usage again later."
+                "Nothing is lost: report usage again later."
             )
 
     def _drop_head(self, report: UsageReport) -> None:

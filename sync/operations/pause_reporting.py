@@ -87,7 +87,7 @@ def resume_scope(*, scope: Scope, why: str, who: str, now: datetime) -> list[Pau
     names = [target.name for target in pausable(scope)]
     standing = list(open_pauses().filter(scope__in=names))
     if not standing:
-        msg = "This is not paused; manage.py pause_reporting --list shows what is."
+        msg = "This is not paused; the list of pauses shows what is."
         raise InvalidInput(msg)
     with transaction.atomic():
         return [resume_reporting(pause_id=pause.pk, why=why, who=who, now=now) for pause in standing]

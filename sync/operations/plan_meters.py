@@ -104,6 +104,6 @@ def _try_to_plan(
 def unplannable(meter: Meter, error: Exception) -> str:
     """Return the sentence for a fault of ours that kept a meter's usage from being planned."""
     return (
-        f"Meter {meter.slug} could not be planned ({type(error).__name__}); run report_usage again, "
+        f"Meter {meter.slug} could not be planned ({type(error).__name__}); report usage again, "
         "and tell those who look after the console if it stays so."
     )

@@ -26,7 +26,7 @@ def about_report(report: UsageReport, kind: Finding.Kind) -> FoundIssue:
     return FoundIssue(
         kind=kind,
         fingerprint=report_fingerprint(report),
-        message=f"{report.error} Decide under Reports, or with manage.py held_reports.",
+        message=f"{report.error} Decide on it under Reports.",
         customer_id=report.enrolment.customer_id,
         meter_id=report.enrolment.meter_id,
     )

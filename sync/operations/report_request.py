@@ -110,10 +110,10 @@ def check_scope(scope: Scope) -> None:
         Subscription.objects.filter(stripe_id__in=scope.subscriptions).values_list("stripe_id", flat=True)
     )
     if unknown := [name for name in scope.subscriptions if name not in known]:
-        msg = f"There is no subscription {unknown[0]} here: check the id, or run sync_stripe first."
+        msg = f"There is no subscription {unknown[0]} here: check the id, or sync with Stripe first."
         raise InvalidInput(msg)
     if scope.customer and not Customer.objects.filter(stripe_id=scope.customer).exists():
-        msg = f"There is no customer {scope.customer} here: check the id, or run sync_stripe first."
+        msg = f"There is no customer {scope.customer} here: check the id, or sync with Stripe first."
         raise InvalidInput(msg)
     if scope.meter and not enrolments_in(Scope(meter=scope.meter)).exists():
         slugs = ", ".join(sorted(meter.slug for meter in Meter.objects.filter(deleted_at=None)))

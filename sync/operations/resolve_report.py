@@ -101,10 +101,10 @@ def _decidable(report_id: int) -> UsageReport:
         .first()
     )
     if report is None:
-        msg = f"There is no report {report_id}: manage.py held_reports --list shows those that wait."
+        msg = f"There is no report {report_id}: the list of reports shows those that wait."
         raise InvalidInput(msg)
     if not waits_for_decision(report):
-        msg = f"Report {report_id} is {report.status}: it does not wait for a decision."
+        msg = f"Report {report_id} is {report.status_word}: it does not wait for a decision."
         raise InvalidInput(msg)
     return report
 

@@ -172,7 +172,7 @@ def _source(openmeter: UsageSource, options: SetUpOptions) -> tuple[SourceMeter 
     except SyncError as error:
         if options.openmeter_meter:
             raise
-        return None, f"{error} Then run sync_stripe, which ties the meter to OpenMeter."
+        return None, f"{error} Then sync with Stripe, which ties the meter to OpenMeter."
     source = known.get(wanted)
     if source and source.aggregation in ADDITIVE:
         return source, ""

@@ -223,7 +223,7 @@ def _pause_refused_meters(kept: Sequence[Settled], now: datetime) -> None:
             fingerprint=f"meter:{meter.stripe_id}",
             message=(
                 f"Stripe refuses every event of {meter.event_name}: {reason} Its reports wait. "
-                "Reactivate the meter in Stripe, then run sync_stripe and report_usage."
+                "Reactivate the meter in Stripe, then sync with Stripe and report usage."
             ),
             meter_id=meter.pk,
         )

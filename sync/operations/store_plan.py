@@ -195,7 +195,7 @@ def _findings(plan: MeterPlan) -> Iterable[FoundIssue]:
                 fingerprint=f"meter:{plan.meter.stripe_id}",
                 message=(
                     f"{len(reports)} {word} on {plan.meter.slug}: {reports[0].error} "
-                    "Decide under Reports, or with manage.py held_reports."
+                    "Decide on them under Reports."
                 ),
                 meter_id=plan.meter.pk,
             )

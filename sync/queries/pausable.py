@@ -48,7 +48,7 @@ def pausable(scope: Scope) -> list[Pausable]:
     else:
         return [Pausable()]
     if not found:
-        msg = f"There is no {_asked(scope)} here: check the name, or run sync_stripe first."
+        msg = f"There is no {_asked(scope)} here: check the name, or sync with Stripe first."
         raise InvalidInput(msg)
     return found
 

@@ -1,5 +1,6 @@
 """The reports that wait for a person."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -40,6 +41,15 @@ def count_waiting(scope: Scope) -> dict[str, int]:
     return dict(rows.order_by().values_list("status").annotate(Count("pk")))
 
 
+def waiting_words(counts: Mapping[str, int]) -> str:
+    """Return how many reports wait, by status, like "3 reports wait (1 held, 2 late)"; "" where none does."""
+    if not counts:
+        return ""
+    total = sum(counts.values())
+    parts = ", ".join(f"{count:,} {Status(status).word}" for status, count in sorted(counts.items()))
+    return f"{total:,} {'report waits' if total == 1 else 'reports wait'} ({parts})"
+
+
 def pending_sentence(scope: Scope) -> str:
     """Return what a stopped run leaves to the next one, as a sentence."""
     count = UsageReport.objects.filter(
@@ -52,7 +62,7 @@ def pending_sentence(scope: Scope) -> str:
 
 
 def waiting_reports(*, meter: str = "", customer: str = "", status: str = "") -> list[WaitingReport]:
-    """Return held, late and rejected reports, and those whose outcome nobody will learn, oldest first."""
+    """Return held, late and refused reports, and those whose outcome nobody will learn, oldest first."""
     rows = UsageReport.objects.filter(WAITS_FOR_A_PERSON).select_related(
         "enrolment__customer", "enrolment__meter"
     )

@@ -104,7 +104,7 @@ class TestReportUsage:
         world.control.fault("POST /v1/billing/meter_events", status=400, body=refusal)
         code, out, _ = shell("report_usage")
         assert code == 1
-        assert "1 rejected. See manage.py held_reports --list" in out
+        assert "1 refused. See manage.py held_reports --list" in out
         assert shell("report_usage", "--retry-rejected")[0] == 0
         assert world.billed(ada) == 10
 

@@ -413,7 +413,7 @@ class TestStripeIsDown:
         world.control.fault(EVENTS, times=1000, status=503)
         result = world.report(sync=False)
         assert result.run.status == ReportRun.Status.FAILED
-        assert "run report_usage again later" in result.run.error
+        assert "report usage again later" in result.run.error
         assert DeliveryAttempt.objects.count() >= 8
         world.control.clear_faults()
         world.report(sync=False)

@@ -35,7 +35,7 @@ class DecideReports(Dialog):
     def why_not(cls, row: UsageReport) -> str:
         """Only what waits for a person can be decided, and only what Stripe still bills can be sent."""
         if row.status not in cls.waiting:
-            return f"Report {row.pk} is {row.status}: {cls.instead}"
+            return f"Report {row.pk} is {row.status_word}: {cls.instead}"
         if row.next_attempt_at:
             return f"Report {row.pk} is tried again by itself; nobody has to decide yet."
         return why_too_late(row, now=timezone.now()) if cls.sends else ""

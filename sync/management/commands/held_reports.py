@@ -8,17 +8,19 @@ from django.core.management.base import CommandParser
 from sync.domain.quantities import as_text
 from sync.management.base import SyncCommand, login
 from sync.models import UsageReport
-from sync.operations.resolve_report import dismiss_report, release_report
+from sync.operations.resolve_report import DECIDABLE, dismiss_report, release_report
 from sync.ports import InvalidInput
 from sync.queries.waiting_reports import WaitingReport, waiting_reports
 
 ALL = "all"
+BY_WORD = {UsageReport.Status(status).word: status for status in DECIDABLE}
+"""What a person types for a status."""
 
 
 class Command(SyncCommand):
-    """Lists, releases and dismisses held, late and rejected reports, and those of unknown outcome."""
+    """Lists, releases and dismisses held, late and refused reports, and those of unknown outcome."""
 
-    help = "List, release or dismiss reports that wait for a person: held, late, rejected, unknown."
+    help = "List, release or dismiss reports that wait for a person: held, late, refused, unknown."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take what to do, with which reports, and why."""
@@ -34,9 +36,7 @@ class Command(SyncCommand):
         parser.add_argument("--why", default="", help="the reason; a dismissal needs one")
         parser.add_argument("--meter", default="", metavar="slug", help="only this meter's")
         parser.add_argument("--customer", default="", metavar="cus_…", help="only this customer's")
-        parser.add_argument(
-            "--status", default="", choices=["held", "late", "rejected", "unknown"], help="only these"
-        )
+        parser.add_argument("--status", default="", choices=list(BY_WORD), help="only these")
         parser.add_argument(
             "--format", choices=["text", "json"], default="text", help="how to print the list"
         )
@@ -44,7 +44,9 @@ class Command(SyncCommand):
     def run(self, **options: Any) -> None:
         """List, or carry out the decision for each chosen report."""
         chosen = waiting_reports(
-            meter=options["meter"], customer=options["customer"], status=options["status"]
+            meter=options["meter"],
+            customer=options["customer"],
+            status=BY_WORD.get(options["status"], ""),
         )
         if options["list"]:
             self._list(chosen, as_json=options["format"] == "json")
@@ -86,7 +88,7 @@ class Command(SyncCommand):
             rows = [
                 {
                     "number": report.id,
-                    "status": report.status,
+                    "status": UsageReport.Status(report.status).word,
                     "stripe_customer": report.customer,
                     "meter": report.meter,
                     "from": report.start.isoformat(),
@@ -100,7 +102,7 @@ class Command(SyncCommand):
             return
         for report in reports:
             self.stdout.write(
-                f"{report.id}  {report.status}  {report.customer}  {report.meter}  "
+                f"{report.id}  {UsageReport.Status(report.status).word}  {report.customer}  {report.meter}  "
                 f"{as_text(report.value)} units  "
                 f"{report.start:%Y-%m-%d %H:%M} to {report.end:%Y-%m-%d %H:%M} UTC  {report.reason}"
             )
