@@ -1,16 +1,28 @@
 """What the exports of reports, runs and findings hold."""
 
 import json
+from collections.abc import Sequence
+from decimal import Decimal
 
 from sync.admin.exports import resource_of
+from sync.domain.pricing import Money
+from sync.domain.quantities import as_text
 from sync.domain.remedies import FINDINGS
 from sync.models import Finding, ReportRun, UsageReport
+
+
+def _amount(money: Sequence[Money]) -> Decimal | str | None:
+    """Return an amount that can be added up; of several currencies, both, in the order of the next column."""
+    if len(money) < 2:
+        return money[0].major if money else None
+    return " + ".join(as_text(one.major) for one in money)
+
 
 REPORTS = resource_of(
     UsageReport,
     {
         "report": lambda report: report.pk,
-        "status": lambda report: report.status,
+        "status": lambda report: report.status_word,
         "stripe_customer": lambda report: report.enrolment.customer.stripe_id,
         "customer": lambda report: report.enrolment.customer.name,
         "stripe_meter": lambda report: report.enrolment.meter.stripe_id,
@@ -22,6 +34,9 @@ REPORTS = resource_of(
         "carried": lambda report: report.carried,
         "units": lambda report: report.quantity,
         "value_for_stripe": lambda report: report.value,
+        "estimated_amount": lambda report: _amount(report.worth.money),
+        "currency": lambda report: " + ".join(one.currency.upper() for one in report.worth.money),
+        "amount_depends_on_tiers": lambda report: report.worth.is_estimate if report.worth.money else None,
         "event_at": lambda report: report.event_at,
         "closes_at": lambda report: report.closes_at,
         "identifier": lambda report: report.identifier,

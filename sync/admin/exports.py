@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any, ClassVar
 
 from django.db.models import Model, QuerySet
@@ -65,14 +66,29 @@ def resource_of(model: type[Model], columns: Mapping[str, Callable[[Any], Any]])
     return made
 
 
+class CsvFirst(ExportForm):  # type: ignore[misc] # unfold ships no types
+    """Asks for the format; csv unless somebody wants another."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Leave out the choice of none."""
+        super().__init__(*args, **kwargs)
+        field = self.fields["format"]
+        field.choices = [choice for choice in field.choices if choice[0]]
+        self.initial.setdefault("format", field.choices[0][0])
+
+
 class ExportAdmin(ExportMixin):  # type: ignore[misc] # import_export ships no types
     """A list that whoever may see it may download. Nothing is ever imported."""
 
     export_related: ClassVar[Sequence[str]]
     """What the columns need beside the row itself."""
     export_template_name = "sync/export.html"
-    export_form_class = ExportForm
+    export_form_class = CsvFirst
     formats = [CSV, XLSX]
+
+    def export_reader(self) -> Callable[[Sequence[Any]], None]:
+        """Return what adds to rows, a chunk at a time, what their columns need and no relation has."""
+        return lambda _rows: None
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         """Who sees the rows may take them along."""
@@ -88,10 +104,8 @@ class ExportAdmin(ExportMixin):  # type: ignore[misc] # import_export ships no t
         # Loaded for a chunk at a time: joined, SQLite would sort all rows before it gave the first.
         chosen = queryset.select_related(None).prefetch_related(None)
         chosen = chosen.prefetch_related(*self.export_related)
-        rows = (
-            [field.export(row) for field in resource.get_export_fields()]
-            for row in chosen.iterator(chunk_size=CHUNK)
-        )
+        fields, read = resource.get_export_fields(), self.export_reader()
+        rows = ([field.export(row) for field in fields] for row in _read(chosen, read))
         name = f"{self.opts.model_name}-{timezone.now():%Y-%m-%d-%H%M}"
         if isinstance(file_format, XLSX):
             if chosen.count() > MOST_IN_A_SHEET:
@@ -99,6 +113,13 @@ class ExportAdmin(ExportMixin):  # type: ignore[misc] # import_export ships no t
                 raise ValueError(msg)
             return _workbook(f"{name}.xlsx", headers, rows)
         return _csv(f"{name}.csv", headers, rows)
+
+
+def _read(chosen: QuerySet[Any], read: Callable[[Sequence[Any]], None]) -> Iterator[Any]:
+    rows = chosen.iterator(chunk_size=CHUNK)
+    while chunk := list(islice(rows, CHUNK)):
+        read(chunk)
+        yield from chunk
 
 
 class _Echo:

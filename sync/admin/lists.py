@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from django.contrib.admin.models import LogEntry
 from django.contrib.admin.views.main import ERROR_FLAG, SEARCH_VAR
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
@@ -24,6 +26,13 @@ class ListView(ModelAdmin):  # type: ignore[misc] # unfold ships no types
         title = {"title": capfirst(self.opts.verbose_name_plural)}
         response: HttpResponse = super().changelist_view(request, title | (extra_context or {}))
         return response
+
+    def get_paginator(self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any) -> Paginator[Any]:
+        """Page a row's history, newest first, with page numbers that exist, however its list is paged."""
+        if getattr(queryset, "model", None) is LogEntry:
+            return Paginator(queryset.order_by("-action_time", "-id"), *args, **kwargs)
+        paginator: Paginator[Any] = super().get_paginator(request, queryset, *args, **kwargs)
+        return paginator
 
 
 def _is_unanswerable(text: str) -> bool:

@@ -1,6 +1,8 @@
 """The ledger: what was measured, and what Stripe was told."""
 
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
@@ -16,6 +18,7 @@ from unfold.sections import TemplateSection
 
 from sync.admin.chips import report_chip
 from sync.admin.console_admin import ReadOnlyAdmin
+from sync.admin.dialogs.decide_reports import DecideReports
 from sync.admin.dialogs.dismiss_report import DismissReport
 from sync.admin.dialogs.release_report import ReleaseReport
 from sync.admin.dialogs.retry_report import RetryReport
@@ -24,9 +27,11 @@ from sync.admin.exports import ExportAdmin
 from sync.admin.filters import DaysFilter, WaitsFilter
 from sync.admin.formats import from_to, stripe_link, units
 from sync.admin.links import row_link
+from sync.admin.worth import amount_cell, amount_sentence, price
 from sync.domain.remedies import explain_report
 from sync.models import Customer, Enrolment, UsageReport
 from sync.queries.report_story import report_story
+from sync.queries.report_worth import ReportWorth
 
 
 class AttemptsSection(TemplateSection):  # type: ignore[misc] # unfold ships no types
@@ -45,7 +50,7 @@ class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
 
     resource_classes = [REPORTS]
     export_related = ("enrolment__customer", "enrolment__meter")
-    dialogs = (ReleaseReport, RetryReport, DismissReport)
+    dialogs: ClassVar[Sequence[type[DecideReports]]] = (ReleaseReport, RetryReport, DismissReport)
 
     list_display = [
         "id",
@@ -55,6 +60,7 @@ class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
         "slice",
         "quantity_units",
         "value_units",
+        "amount",
         "delivered_at",
     ]
     # Loaded afterwards: joined, SQLite would walk through all customers instead of the newest reports.
@@ -86,10 +92,12 @@ class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
         "carried_units",
         "quantity_units",
         "value_units",
+        "amount_explained",
         "stripe_call",
         "may_have_arrived",
         "planned_in",
         "sent_in",
+        "comes_from",
     ]
     fieldsets = [
         (
@@ -104,6 +112,7 @@ class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
                     "carried_units",
                     "quantity_units",
                     "value_units",
+                    "amount_explained",
                     "event_at",
                     "closes_at",
                 ]
@@ -122,12 +131,41 @@ class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
                     "delivered_at",
                     "planned_in",
                     "sent_in",
-                    "corrects",
+                    "comes_from",
                     "created_at",
                 ]
             },
         ),
     ]
+
+    def get_fieldsets(self, request: HttpRequest, obj: UsageReport | None = None) -> Any:
+        """Leave out what is said of few reports: what was carried, cut off, or is tried again."""
+        shown = super().get_fieldsets(request, obj)
+        silent = {name for name, says in WHERE_IT_SAYS_SOMETHING.items() if obj and not says(obj)}
+        return [
+            (
+                title,
+                {**options, "fields": [one for one in options["fields"] if _name_of(one) not in silent]},
+            )
+            for title, options in shown
+        ]
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Offer no decision on a list of reports that do not wait for it."""
+        status, offered = request.GET.get("status__exact"), super().get_actions(request)
+        fit = {one.name for one in self.dialogs if not status or status in one.waiting}
+        return {name: action for name, action in offered.items() if name in fit}
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Price a whole page with a few queries."""
+        listed = super().get_changelist_instance(request)
+        # The rows stay in the query set that the page then goes through.
+        price(list(listed.result_list), ReportWorth())
+        return listed
+
+    def export_reader(self) -> Callable[[Sequence[UsageReport]], None]:
+        """Price a file's rows as they are read."""
+        return partial(price, worth=ReportWorth())
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[UsageReport]:
         """Load the attempts of a whole page with one query."""
@@ -159,7 +197,12 @@ class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
         """Add what the state means, the attempts, and the other revisions of the slice."""
         report = context["original"]
         explained = explain_report(report.status, is_tried_again=report.next_attempt_at is not None)
-        context |= {"report": report, "explained": explained, "story": report_story(report)}
+        context |= {
+            "report": report,
+            "explained": explained,
+            "story": report_story(report),
+            "subtitle": report.page_name,
+        }
         answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return answer
 
@@ -188,10 +231,10 @@ class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
         """What OpenMeter said, unscaled and unrounded."""
         return units(report.measured)
 
-    @admin.display(description="carried")
+    @admin.display(description="carried along")
     def carried_units(self, report: UsageReport) -> str:
         """What came along from a slice whose period had closed."""
-        return units(report.carried)
+        return f"{units(report.carried)}, of a slice whose period had closed"
 
     @admin.display(description="units")
     def quantity_units(self, report: UsageReport) -> str:
@@ -202,6 +245,16 @@ class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
     def value_units(self, report: UsageReport) -> str:
         """What Stripe is told."""
         return units(report.value)
+
+    @admin.display(description="estimated amount")
+    def amount(self, report: UsageReport) -> str | SafeString:
+        """What it adds to the bill, in a list."""
+        return amount_cell(report)
+
+    @admin.display(description="estimated amount")
+    def amount_explained(self, report: UsageReport) -> str:
+        """What it adds to the bill, on its page."""
+        return amount_sentence(report)
 
     @admin.display(description="Stripe's request")
     def stripe_call(self, report: UsageReport) -> str:
@@ -219,6 +272,24 @@ class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
         return row_link(report.sender) if report.sender else "nobody yet"
 
     @admin.display(description="may have arrived")
-    def may_have_arrived(self, report: UsageReport) -> str:
+    def may_have_arrived(self, report: UsageReport) -> str:  # noqa: ARG002 - shown only where it is so
         """Whether some attempt may have reached Stripe without our learning of it."""
-        return "yes: an attempt was cut off" if report.maybe_arrived else "no"
+        return "A call was cut off, so Stripe may have it although it did not say so."
+
+    @admin.display(description="carries usage of")
+    def comes_from(self, report: UsageReport) -> str:
+        """The late report whose usage it carries."""
+        return row_link(report.corrects, report.corrects.page_name if report.corrects else None)
+
+
+WHERE_IT_SAYS_SOMETHING: Mapping[str, Callable[[UsageReport], object]] = {
+    "carried_units": lambda report: report.carried,
+    "may_have_arrived": lambda report: report.maybe_arrived,
+    "comes_from": lambda report: report.corrects_id,
+    "next_attempt_at_shown": lambda report: report.next_attempt_at,
+}
+"""Fields that are left out where they have nothing to say."""
+
+
+def _name_of(field: Any) -> str:
+    return field if isinstance(field, str) else str(field.__name__)

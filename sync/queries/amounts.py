@@ -26,8 +26,8 @@ class UnitMove:
     units: Decimal
 
 
-@dataclass(slots=True)
-class _Bill:
+@dataclass(slots=True, eq=False)
+class Bill:
     """One item's bill for one period: `units` go up with every move."""
 
     enrolment_id: int
@@ -48,7 +48,7 @@ def amounts_of(moves: Sequence[UnitMove]) -> list[Sequence[Money]]:
     are two bills. Empty where no price is known. Estimates: taxes and discounts are Stripe's. A constant
     number of queries for every few thousand enrolments.
     """
-    bills = _bills(moves)
+    bills = bills_of(moves)
     found: list[Sequence[Money]] = []
     for move in moves:
         over = [bill for bill in bills[move.enrolment_id] if bill.span.start <= move.at < bill.span.end]
@@ -64,9 +64,15 @@ def total(amounts: Iterable[Sequence[Money]]) -> list[Money]:
     return [Money(exact_sum(parts), currency) for currency, parts in sorted(sums.items())]
 
 
-def _bills(moves: Sequence[UnitMove]) -> dict[int, list[_Bill]]:
-    """Return each enrolment's bills, with the units they stand at where that changes what a unit costs."""
-    by_enrolment: dict[int, list[_Bill]] = defaultdict(list)
+def bills_of(
+    moves: Sequence[UnitMove], *, known: dict[Asked, Decimal] | None = None
+) -> dict[int, list[Bill]]:
+    """Return each enrolment's bills, with the units they stand at where that changes what a unit costs.
+
+    Who asks many times hands in what was asked before as `known`, which grows.
+    """
+    known = {} if known is None else known
+    by_enrolment: dict[int, list[Bill]] = defaultdict(list)
     if not moves:
         return by_enrolment
     for bill in _known_bills(moves):
@@ -80,13 +86,15 @@ def _bills(moves: Sequence[UnitMove]) -> dict[int, list[_Bill]]:
         # a bill does not go below zero.
         if enrolment_id in below_zero or not bill.terms.is_linear
     ]
-    units = held_units([Asked(bill.enrolment_id, bill.span) for bill in sought])
-    for bill, held in zip(sought, units, strict=True):
-        bill.units = held
+    asked = {bill: Asked(bill.enrolment_id, bill.span) for bill in sought}
+    new = [one for one in dict.fromkeys(asked.values()) if one not in known]
+    known.update(zip(new, held_units(new), strict=True))
+    for bill, one in asked.items():
+        bill.units = known[one]
     return by_enrolment
 
 
-def _known_bills(moves: Sequence[UnitMove]) -> list[_Bill]:
+def _known_bills(moves: Sequence[UnitMove]) -> list[Bill]:
     """Return the periods of all items that bill one of these enrolments at one of these times."""
     instants: dict[int, list[datetime]] = defaultdict(list)
     for move in moves:
@@ -97,7 +105,7 @@ def _known_bills(moves: Sequence[UnitMove]) -> list[_Bill]:
         rows += _period_rows(ids[first : first + CHUNK], first_at, last_at)
     prices = Price.objects.in_bulk({row[1] for row in rows})
     return [
-        _Bill(pk, span, prices[price].terms)
+        Bill(pk, span, prices[price].terms)
         for pk, price, start, *ends in rows
         if (span := Span(start, min(end for end in ends if end)))
         and any(span.start <= instant < span.end for instant in instants[pk])

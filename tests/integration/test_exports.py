@@ -15,7 +15,7 @@ from openpyxl import load_workbook
 from sync.admin import exports
 from sync.admin.exports import cell
 from sync.models import Finding, ReportRun, UsageReport
-from tests.factories import NOW, FindingFactory, ReportRunFactory, UsageReportFactory
+from tests.factories import NOW, FindingFactory, PriceFactory, ReportRunFactory, UsageReportFactory, subscribe
 from tests.staff import log_in, url_of
 
 pytestmark = pytest.mark.django_db
@@ -57,6 +57,20 @@ class TestExports:
         assert (row["stripe_customer"], row["customer"]) == (customer.stripe_id, customer.name)
         assert (row["meter"], row["stripe_request"]) == (report.enrolment.meter.slug, "req_1")
         assert str(row["report"]) == str(report.pk)
+        assert not row["estimated_amount"]
+
+    @pytest.mark.parametrize("form", [CSV, XLSX])
+    def test_reports_have_an_amount_that_can_be_added_up(self, staff, form):
+        price = PriceFactory(unit_amount_decimal=Decimal("0.5"))
+        UsageReportFactory(enrolment=subscribe(price=price), units=Decimal(-3), status="rejected")
+        [row] = download(staff, UsageReport, form)
+        assert (row["estimated_amount"], row["currency"]) == ("0", "USD")  # no bill goes below zero
+        assert (row["status"], row["amount_depends_on_tiers"]) == ("refused", "no")
+        UsageReport.objects.update(value=3)
+        assert download(staff, UsageReport, form)[0]["estimated_amount"] == "0.015"
+
+    def test_csv_is_proposed(self, staff):
+        assert staff.get(url_of(UsageReport, "export")).context["form"]["format"].value() == CSV
 
     def test_the_pages_filters_and_search_hold(self, staff):
         held = UsageReportFactory(status="held")
@@ -90,7 +104,7 @@ class TestExports:
         UsageReportFactory.create_batch(20)
         assert self.queries(staff, rows=23) == whole
         monkeypatch.setattr(exports, "CHUNK", 10)
-        assert self.queries(staff, rows=23) == whole + 2 * 3
+        assert self.queries(staff, rows=23) == whole + 2 * 4
 
     def queries(self, staff, rows):
         with CaptureQueriesContext(connection) as queries:

@@ -1,5 +1,6 @@
 """What staff see of the ledger, and how they decide on reports that wait for them."""
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 
@@ -11,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from sync.models import DeliveryAttempt, UsageReport
 from sync.queries.report_moves import amounts_of_reports
+from sync.queries.report_worth import ReportWorth
 from tests.factories import (
     HOUR,
     NOW,
@@ -24,6 +26,10 @@ from tests.staff import log_in, said, url_of
 
 pytestmark = pytest.mark.django_db
 Status = UsageReport.Status
+TIERS = [
+    {"up_to": 100, "unit_amount_decimal": "1", "flat_amount_decimal": None},
+    {"up_to": None, "unit_amount_decimal": "2", "flat_amount_decimal": None},
+]
 
 
 @pytest.fixture(autouse=True)
@@ -82,11 +88,30 @@ class TestReportList:
         page = staff.get(url_of(UsageReport, "changelist"), {"q": "req_2"})
         assert list(page.context["cl"].result_list) == [attempt.report]
 
+    def test_offers_decisions_only_where_something_may_wait_for_them(self, staff):
+        waiting("held"), waiting("delivered")
+        offered = {
+            status: re.findall('<option value="(release|retry|dismiss)"', self.listed(staff, status))
+            for status in ("", "delivered", "held")
+        }
+        assert offered == {
+            "": ["release", "retry", "dismiss"],
+            "delivered": [],
+            "held": ["release", "dismiss"],
+        }
+
+    def listed(self, staff, status):
+        asked = {"status__exact": status} if status else {}
+        return staff.get(url_of(UsageReport, "changelist"), asked).content.decode()
+
     def test_takes_as_many_queries_for_many_attempts_as_for_few_and_never_counts(self, staff):
-        DeliveryAttemptFactory.create_batch(2)
+        price = PriceFactory(billing_scheme="tiered", tiers_mode="graduated", tiers=TIERS)
+        for _ in range(2):
+            DeliveryAttemptFactory(report__enrolment=subscribe(price=price))
         with CaptureQueriesContext(connection) as few:
             staff.get(url_of(UsageReport, "changelist"))
-        DeliveryAttemptFactory.create_batch(20)
+        for _ in range(20):
+            DeliveryAttemptFactory(report__enrolment=subscribe(price=price))
         with CaptureQueriesContext(connection) as many:
             staff.get(url_of(UsageReport, "changelist"))
         assert len(many) == len(few)
@@ -95,6 +120,23 @@ class TestReportList:
 
 
 class TestReportPage:
+    def test_is_called_after_customer_meter_and_stretch(self, staff):
+        report = waiting("held")
+        page = staff.get(url_of(UsageReport, "change", report.pk)).content.decode()
+        name = (
+            f"{report.enrolment.customer.label}, {report.enrolment.meter.slug}, 2026-03-10 09:00 to 10:00 UTC"
+        )
+        assert page.count(name) >= 2
+        assert "Carries usage of" not in page
+
+    def test_has_a_history_with_an_end_newest_first(self, staff):
+        report = waiting("held")
+        decide(staff, "dismiss", report)
+        for page in ({}, {"p": 2}):
+            history = staff.get(url_of(UsageReport, "history", report.pk), page)
+            assert "Dismissed 1 report. Looked at it." in history.content.decode()
+            assert not history.context["pagination_required"]
+
     def test_says_what_the_status_means_and_what_to_do(self, staff):
         report = waiting("rejected", error="Stripe refuses: No such customer")
         page = staff.get(url_of(UsageReport, "change", report.pk)).content.decode()
@@ -119,6 +161,46 @@ class TestReportPage:
         assert "not now" in page
         found = staff.get(url_of(DeliveryAttempt, "changelist"), {"outcome": "Rejected"})
         assert not found.context["cl"].result_list
+
+
+class TestWorth:
+    def test_is_the_reports_part_of_the_bill_whatever_became_of_it(self):
+        """1 cent each for 100 units, 2 for the rest; 250 are with Stripe, or will be."""
+        price = PriceFactory(billing_scheme="tiered", tiers_mode="graduated", tiers=TIERS)
+        enrolment = subscribe(price=price)
+        of = {}
+        for hour, (status, units) in enumerate(
+            [("delivered", 200), ("pending", 50), ("held", 30), ("dismissed", 7), ("superseded", 9)]
+        ):
+            start = NOW + hour * HOUR
+            of[status] = UsageReportFactory(
+                enrolment=enrolment, slice_start=start, units=Decimal(units), status=status
+            )
+        assert {status: self.cents(report) for status, report in of.items()} == {
+            "delivered": [350],  # of 400: the 50 others cost 50 alone
+            "pending": [100],
+            "held": [60],
+            "dismissed": [14],
+            "superseded": [],
+        }
+        assert ReportWorth().of([of["held"]])[0].is_estimate
+
+    def test_of_a_plain_price_is_no_estimate_also_for_corrections(self):
+        enrolment = subscribe(price=PriceFactory(unit_amount_decimal=Decimal(3)))
+        first = UsageReportFactory(enrolment=enrolment, units=Decimal(100), status="delivered")
+        less = UsageReportFactory(enrolment=enrolment, units=Decimal(-30), revision=2, status="delivered")
+        assert [self.cents(first), self.cents(less)] == [[300], [-90]]
+        assert not ReportWorth().of([first])[0].is_estimate
+
+    def test_is_shown_with_its_currency_and_how_far_it_is_an_estimate(self, staff):
+        price = PriceFactory(billing_scheme="tiered", tiers_mode="graduated", tiers=TIERS)
+        report = UsageReportFactory(enrolment=subscribe(price=price), units=Decimal(200), status="delivered")
+        assert "≈ 3.00 USD" in staff.get(url_of(UsageReport, "changelist")).content.decode()
+        page = staff.get(url_of(UsageReport, "change", report.pk)).content.decode()
+        assert "≈ 3.00 USD. An estimate: the price has tiers" in page
+
+    def cents(self, report):
+        return [money.minor for money in ReportWorth().of([report])[0].money]
 
 
 class TestAmountsOfReports:
