@@ -73,7 +73,7 @@ class ScheduleAdmin(ReadOnlyAdmin):
         if schedule.minutes % 1440 == 0:
             days = schedule.minutes // 1440
             return "every day" if days == 1 else f"every {days} days"
-        return f"every {schedule.minutes} minutes"
+        return "every minute" if schedule.minutes == 1 else f"every {schedule.minutes} minutes"
 
     @admin.display(description="next run", ordering="next_run")
     def next_run_shown(self, schedule: Schedule) -> str | SafeString:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from sync.admin.charts import usage_chart
 from sync.admin.chips import REPORTS
 from sync.admin.dialogs.dialog import Place
+from sync.admin.formats import units
 from sync.admin.links import list_url
 from sync.conf import load_config
 from sync.models import Customer, Meter, ReportRun, UsageReport
@@ -27,6 +28,7 @@ SYMBOLS = {
     DayState.FAILED: "✕",
     DayState.SOME_FAILED: "!",
     DayState.WAITING: "…",
+    DayState.DISMISSED: "–",
     DayState.DELIVERED: "✓",
     DayState.NOTHING: "·",
 }
@@ -43,6 +45,7 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Return the index page's context with what this person may see of the overview."""
     now = timezone.now()
     seen = ask(now=now, may_see=lambda model: request.user.has_perm(f"sync.view_{model}"))
+    tiles = _tiles(seen)
     return context | {
         "title": "Overview",
         "overview": seen,
@@ -50,7 +53,8 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "sees_nothing": seen.waiting is None and seen.runs is None and seen.closing is None,
         "steps": None if seen.steps.usage_reported else _steps(request, seen),
         "buttons": _buttons(request),
-        "tiles": _tiles(seen),
+        "tiles": tiles,
+        "something_open": bool(seen.open_findings) or any(tile["count"] for tile in tiles),
         "grid": [_grid_row(row) for row in seen.days or ()],
         "symbols": [(state, SYMBOLS[state]) for state in reversed(DayState)],
         "charts": _charts(seen.days or ()),
@@ -99,7 +103,10 @@ def _grid_row(row: MeterDays) -> dict[str, Any]:
 
 def _cell(meter: Meter, day: Day) -> dict[str, Any]:
     parts = [(day.delivered, "delivered"), (day.waiting, "waiting"), (day.failed, "failed")]
-    says = ", ".join(f"{count:,} {word}" for count, word in parts if count) or "nothing used"
+    counted = [f"{count:,} {word}" for count, word in parts if count]
+    if day.state is DayState.DISMISSED:
+        counted.append(f"{units(day.missing_units)} units dismissed, so not billed")
+    says = ", ".join(counted) or "nothing used"
     return {
         "day": day.day,
         "kind": day.state.name.lower(),
@@ -168,8 +175,8 @@ def _steps(request: HttpRequest, seen: Overview) -> list[dict[str, Any]]:
         {
             "title": "Report usage",
             "done": steps.usage_reported,
-            "text": "The dialog shows what would be billed before anything is sent. Afterwards a worker "
-            "(manage.py qcluster) repeats it every five minutes.",
+            "text": "The dialog shows what would be billed before anything is sent. Afterwards a "
+            "background worker repeats it every five minutes.",
             "buttons": list(_dialogs(request, ReportRun, "report")),
         },
     ]

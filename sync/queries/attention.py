@@ -50,3 +50,8 @@ def waiting_for_a_person() -> list[Waiting]:
         )
         for status in (Status.HELD, Status.LATE, Status.REJECTED, Status.UNKNOWN)
     ]
+
+
+def count_open_findings() -> int:
+    """Return how many findings nobody has resolved."""
+    return Finding.objects.filter(resolved_at=None).count()

@@ -28,6 +28,7 @@ class DayState(Enum):
     FAILED = "failed"
     SOME_FAILED = "some failed"
     WAITING = "waiting"
+    DISMISSED = "some dismissed"
     DELIVERED = "delivered"
     NOTHING = "nothing used"
 
@@ -53,6 +54,8 @@ class Day:
             return DayState.SOME_FAILED if self.delivered > self.failed else DayState.FAILED
         if self.waiting:
             return DayState.WAITING
+        if self.missing_units:
+            return DayState.DISMISSED
         return DayState.DELIVERED if self.delivered else DayState.NOTHING
 
     @property

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sync.models import Pause, ReportRun
-from sync.queries.attention import Waiting, waiting_for_a_person
+from sync.queries.attention import Waiting, count_open_findings, waiting_for_a_person
 from sync.queries.closing_periods import ClosingPeriod, closing_periods, periods_closing, shown
 from sync.queries.first_steps import FirstSteps, first_steps
 from sync.queries.last_runs import last_runs
@@ -37,6 +37,7 @@ class Overview:
     health: ReportingHealth | None
     waiting: Sequence[Waiting] | None
     silent_customers: int | None
+    open_findings: int | None
     pauses: Sequence[Pause] | None
     days: Sequence[MeterDays] | None
     closing: Closing | None
@@ -56,6 +57,7 @@ def overview(*, now: datetime, may_see: Callable[[str], bool]) -> Overview:
         health=reporting_health(now=now) if reports and runs else None,
         waiting=waiting_for_a_person() if reports else None,
         silent_customers=silent_customers().count() if may_see("finding") and may_see("customer") else None,
+        open_findings=count_open_findings() if may_see("finding") else None,
         pauses=list(open_pauses()) if may_see("pause") else None,
         days=meter_days(first=first, last=today) if reports and may_see("meter") else None,
         closing=_closing(now) if reports and may_see("subscription") else None,

@@ -26,7 +26,9 @@ HEART_STOPS = timedelta(minutes=2)
 """A run whose heart has not beaten for this long is not going on."""
 SLICE_SHOULD_BE_IN = timedelta(minutes=10)
 """So long after a period's end its last slice has settled and a scheduled run has come by."""
-START_WORKER = "start one with: manage.py qcluster"
+STARTS_WITHIN = timedelta(minutes=2)
+"""So long after the schedules were made, a worker that nobody has ever seen may be on its way."""
+START_WORKER = "whoever looks after the console starts one with: manage.py qcluster"
 
 Kind = Incident.Kind
 Status = ReportRun.Status
@@ -66,6 +68,8 @@ class ReportingHealth:
     """When the schedule reports next; None while it is switched off."""
     worker_seen_at: datetime | None
     worker_alive: bool
+    worker_starting: bool
+    """Whether no worker was ever seen because the schedules were made a moment ago."""
     paused: Pause | None
     """The pause of everything, if there is one."""
     problems: Sequence[Problem]
@@ -74,6 +78,15 @@ class ReportingHealth:
     def last_full_run_at(self) -> datetime | None:
         """When the last full run ended."""
         return self.last_full_run.finished_at if self.last_full_run else None
+
+    @property
+    def schedule_off(self) -> str:
+        """Why nothing is reported by itself, as a sentence, where somebody switched the schedule off."""
+        if not self.in_use or self.next_run_at or self.paused:
+            return ""
+        if any(problem.kind == Kind.NO_FULL_RUN for problem in self.problems):
+            return ""  # which says it, too
+        return 'The schedule "Report usage" is switched off, so nothing is reported by itself.'
 
     @property
     def is_well(self) -> bool:
@@ -86,7 +99,7 @@ def reporting_health(*, now: datetime) -> ReportingHealth:
     account = StripeAccount.objects.first()
     reports = ReportRun.objects.filter(kind=ReportRun.Kind.REPORT)
     last_full = _full_runs().filter(is_full=True)
-    seen_at = worker_seen_at()
+    seen_at, schedule = worker_seen_at(), _schedule()
     facts = {
         "checked_at": now,
         "in_use": account is not None,
@@ -95,9 +108,10 @@ def reporting_health(*, now: datetime) -> ReportingHealth:
         "oldest_undelivered_end": UsageReport.objects.filter(status__in=UsageReport.UNSETTLED).aggregate(
             oldest=Min("slice_end")
         )["oldest"],
-        "next_run_at": _next_run_at(),
+        "next_run_at": schedule.next_run if schedule else None,
         "worker_seen_at": seen_at,
         "worker_alive": seen_at is not None and now - seen_at <= WORKER_SILENCE,
+        "worker_starting": seen_at is None and schedule is not None and _is_new(schedule, now),
         "paused": everything_is_paused(),
     }
     known = ReportingHealth(**facts, problems=())
@@ -127,11 +141,15 @@ def worker_seen_at() -> datetime | None:
     return max((at for at in (by_itself, by_run) if at), default=None)
 
 
-def _next_run_at() -> datetime | None:
+def _schedule() -> Schedule | None:
+    """Return what reports by itself, unless it is off."""
     # django-q2 counts `repeats` down to 0, which is off; -1 goes on for ever.
-    schedule = Schedule.objects.filter(func=REPORT_TASK).exclude(repeats=0)
-    next_run: datetime | None = schedule.order_by("next_run").values_list("next_run", flat=True).first()
-    return next_run
+    return Schedule.objects.filter(func=REPORT_TASK).exclude(repeats=0).order_by("next_run").first()
+
+
+def _is_new(schedule: Schedule, now: datetime) -> bool:
+    """Whether it was made a moment ago: one that no worker has taken yet is due since then."""
+    return not schedule.task and now - STARTS_WITHIN <= schedule.next_run <= now
 
 
 def _problems(known: ReportingHealth, account: StripeAccount, now: datetime) -> Iterator[Problem]:
@@ -144,7 +162,7 @@ def _problems(known: ReportingHealth, account: StripeAccount, now: datetime) -> 
     for status, count in sorted(count_waiting(Scope()).items()):
         # Each is an incident of its own: what is refused is news though something is held already.
         word = WAITING[Kind(status)]
-        sentence = f"Reports wait for a person ({count} {word}): decide on them on the page Usage reports."
+        sentence = f"Reports wait for a person ({count} {word}): decide on them under Reports."
         yield Problem(kind=Kind(status), sentence=sentence)
     if sentence := _closes_soon(now):
         yield Problem(kind=Kind.PERIOD_CLOSES, sentence=sentence)
@@ -159,8 +177,8 @@ def _no_full_run(known: ReportingHealth, account: StripeAccount, now: datetime) 
     since = f"since {last:%Y-%m-%d %H:%M} UTC" if last else "yet"
     sentence = f"No run over everything went through {since}"
     if known.next_run_at is None:
-        return f'{sentence}: the schedule "Report usage" is switched off; switch it on on its page.'
-    return f"{sentence}; see whether a worker runs, and what the last report runs say."
+        return f'{sentence}: the schedule "Report usage" is switched off; switch it on under Schedules.'
+    return f"{sentence}; see whether a worker runs, and what the last runs say."
 
 
 def _begun_at(now: datetime) -> datetime | None:
@@ -195,4 +213,4 @@ def _closes_soon(now: datetime) -> str:
     )
     if counted["standing"]:
         return f"{sentence}; reporting is paused for {counted['standing']} of them: resume it in time."
-    return f"{sentence}; run report_usage, and see the findings for what stands in its way."
+    return f"{sentence}; report usage, and see the findings for what stands in its way."

@@ -73,7 +73,7 @@ class TestHeldReport:
         assert business.billed() == {USED}
         log = console.query("SELECT change_message FROM django_admin_log ORDER BY id")
         assert log[0] == (f"Released 1 report. {WHY}",)
-        assert log[1][0].endswith(f"is queued. {WHY}")
+        assert log[1][0].endswith(f"was asked for. {WHY}")
 
 
 class TestRefusedReport:

@@ -112,7 +112,7 @@ class TestPreview:
     def test_says_that_there_is_nothing_to_report(self, office, browser, world, ada):
         world.report(sync=False)
         page = text_of(office.get(browser, EVERYTHING))
-        assert "There is nothing to report: all that had closed by 10:03 UTC was reported before." in page
+        assert "There is nothing to report: all that had closed by 10:03 UTC was sent before" in page
         assert 'name="preview"' not in page
 
     def test_says_that_nobody_is_billed_yet(self, office, browser, world):
@@ -173,7 +173,7 @@ class TestConfirmation:
         assert (run.status, run.trigger, run.requested_by) == ("queued", "admin", "ada")
         assert run.as_of == NOW
         assert run.confirmed[Meter.objects.get().stripe_id] == "12.5"
-        assert log_of(run) == [f"Run {run.pk} is queued. Month end."]
+        assert log_of(run) == [f"Run {run.pk} was asked for. Month end."]
         assert office.work() == [f"Run {run.pk}: succeeded"]
         assert world.billed(ada) == Decimal("12.5")
 

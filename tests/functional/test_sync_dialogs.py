@@ -37,7 +37,7 @@ class TestSyncDialog:
         run = ReportRun.objects.get()
         assert answer["Location"] == reverse("admin:sync_reportrun_change", args=(run.pk,))
         assert (run.kind, run.trigger, run.requested_by) == ("sync", "admin", "bert")
-        assert log_of(run) == [f"Sync with Stripe is queued as run {run.pk}. A new price."]
+        assert log_of(run) == [f"Sync with Stripe was asked for as run {run.pk}. A new price."]
         assert office.work() == [f"Run {run.pk}: succeeded"]
         assert Subscription.objects.count() == 1
 

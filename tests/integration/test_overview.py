@@ -1,5 +1,6 @@
 """The first page: is reporting current, what needs a person, what was used; and how to begin."""
 
+from dataclasses import asdict
 from datetime import timedelta
 from decimal import Decimal
 
@@ -7,12 +8,14 @@ import pytest
 import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django_q.models import Schedule
 
-from sync.models import BillingPeriod, ReportRun
+from sync.models import BillingPeriod, ReportRun, Worker
 from sync.operations.sum_up_days import mark_days, sum_up_days
 from sync.queries.day_sums import DayState
 from sync.queries.last_runs import last_runs
 from sync.queries.meter_days import busiest, meter_days
+from sync.queries.planning import Scope
 from tests.factories import (
     HOUR,
     NOW,
@@ -25,6 +28,7 @@ from tests.factories import (
     SubjectFactory,
     UsageDayFactory,
     UsageReportFactory,
+    WorkerFactory,
     subscribe,
 )
 from tests.staff import log_in
@@ -137,6 +141,48 @@ class TestAttention:
         assert staff.get(tile["url"]).context["cl"].result_count == 1
 
 
+class TestWell:
+    """What the first card says of how reporting stands."""
+
+    @pytest.fixture
+    def running(self, staff):
+        """A console that reports by itself; return a function that reads the page."""
+        StripeAccountFactory(pinned_at=NOW - HOUR)
+        WorkerFactory(seen_at=NOW)
+        ReportRunFactory(scope=asdict(Scope()))
+        Schedule.objects.update(next_run=NOW)
+        report(a_customer(), status="delivered")
+        return lambda: text_of(staff)
+
+    def test_is_said_only_while_nothing_is_open(self, running):
+
+        assert "all is well" in running()
+        FindingFactory()
+        said = running()
+        assert "all is well" not in said
+        assert "reporting is current" in said
+        assert "1 finding is open" in said
+
+    def test_is_not_said_while_the_schedule_rests(self, running):
+        Schedule.objects.filter(name="Report usage").update(repeats=0)
+        said = running()
+        assert "so nothing is reported by itself. Switch it on under" in said
+        assert "all is well" not in said
+        PauseFactory()
+        assert "so nothing is reported by itself" not in running()
+
+    def test_a_worker_that_was_never_seen_is_starting_for_two_minutes(self, running):
+        Worker.objects.all().delete()
+        assert "it shows itself within a minute" in running()
+        Schedule.objects.update(next_run=NOW - timedelta(minutes=3))
+        said = running()
+        assert "it shows itself" not in said
+        assert "none was ever seen" in said
+        Schedule.objects.update(next_run=NOW)
+        WorkerFactory(seen_at=NOW - HOUR)
+        assert "it shows itself" not in running()
+
+
 class TestGrid:
     def test_has_a_row_for_every_meter_and_a_cell_for_every_day(self, staff):
         enrolment = a_customer()
@@ -173,6 +219,8 @@ class TestMeterDays:
             ({"delivered": 5, "waiting": 1, "failed": 5}, DayState.FAILED),
             ({"delivered": 5, "waiting": 1, "failed": 4}, DayState.SOME_FAILED),
             ({"delivered": 5, "waiting": 1}, DayState.WAITING),
+            ({"delivered": 5, "measured_units": Decimal(9)}, DayState.DISMISSED),
+            ({"measured_units": Decimal(9)}, DayState.DISMISSED),
             ({"delivered": 5}, DayState.DELIVERED),
             ({}, DayState.NOTHING),
         ],

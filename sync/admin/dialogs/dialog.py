@@ -165,7 +165,8 @@ def _answer(dialog: Dialog, request: HttpRequest) -> HttpResponse:
 
 def _preview(dialog: Dialog) -> tuple[Preview, str]:
     if dialog.left_out and not dialog.rows:
-        return Preview(nothing_to_do=dialog.left_out[0]), ""
+        several = "This fits none of the chosen rows; the reasons are above."
+        return Preview(nothing_to_do=several if len(dialog.left_out) > 1 else dialog.left_out[0]), ""
     try:
         return dialog.preview(), ""
     except SyncError as error:

@@ -36,7 +36,7 @@ class LinkChoice(DialogForm):
     key = forms.CharField(
         label="Key",
         max_length=LONGEST_KEY,
-        help_text="The subject that OpenMeter files the usage under, letter by letter.",
+        help_text="The subject that OpenMeter files the usage under, or will, letter by letter.",
         widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
     )
     since = forms.ChoiceField(
@@ -128,9 +128,12 @@ class LinkSubject(ChooseFirst):
             return Preview(nothing_to_do=taken)
         measured = self.measured
         begin = f"from {self.since:%Y-%m-%d %H:%M} UTC on" if self.since else "since ever"
-        sentences = [f"Usage of {self.choice['key']} is billed to {self.customer} {begin}."]
+        sentences = [f"Usage of {self.choice['key']} counts {begin}, and is billed to {self.customer}."]
         if measured.is_subscribed and not measured.was_seen:
-            sentences.append("OpenMeter has no usage of this key in that time: is it spelt as it is there?")
+            sentences.append(
+                "OpenMeter has no usage of this key in that time. If the key is new, that is right, and its "
+                "usage counts as soon as it comes; if it is not, it is spelt differently there."
+            )
         return preview_usage(measured, [*sentences, *why_unbilled(measured, self.customer)])
 
     def act(self, form: forms.Form) -> Outcome:

@@ -5,16 +5,19 @@ from dataclasses import replace
 from django import forms
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 
 from sync.admin.dialogs.dialog import Dialog, Outcome, Place, Preview
 from sync.admin.dialogs.sealed_preview import seal, unseal
 from sync.admin.formats import NOTHING, money, units, when
+from sync.admin.links import list_url
 from sync.enqueue import enqueue_run
-from sync.models import Customer, ReportRun
+from sync.models import Customer, ReportRun, UsageReport
 from sync.operations.preview_report import PreviewLine, ReportPreview, preview_report
 from sync.operations.report_request import ReportRequest
 from sync.ports import InvalidInput
 from sync.queries.planning import Scope
+from sync.queries.waiting_reports import count_waiting, waiting_words
 from sync.wiring import connect
 
 TOO_OLD = "What you confirmed is out of date; this is the preview of now: look at it and confirm again."
@@ -64,7 +67,7 @@ class ReportUsage(Dialog):
             )
             text = seal(plan, scope=scope, who=self.who)
         self.plan, self.sealed = plan, text
-        shown = _shown(plan)
+        shown = _shown(plan, scope)
         if self.request.method == "POST" and not self.is_confirmed:
             shown = replace(shown, sentences=[TOO_OLD, *shown.sentences])
         return shown
@@ -89,7 +92,7 @@ class ReportUsage(Dialog):
         )
         run = enqueue_run(request.as_run(now=timezone.now()))
         return Outcome(
-            message=f"Run {run.pk} is queued.",
+            message=f"Run {run.pk} was asked for.",
             about=[run],
             url=reverse("admin:sync_reportrun_change", args=(run.pk,)),
         )
@@ -107,8 +110,8 @@ class ReportCustomer(ReportUsage):
     places = frozenset({Place.OBJECT})
 
 
-def _shown(plan: ReportPreview) -> Preview:
-    if reason := _nothing_to_do(plan):
+def _shown(plan: ReportPreview, scope: Scope) -> Preview:
+    if reason := _nothing_to_do(plan, scope):
         return Preview(sentences=[*plan.notes, *plan.errors], nothing_to_do=reason)
     return Preview(
         sentences=[*_summary(plan), *plan.notes, *plan.errors],
@@ -130,7 +133,7 @@ def _row(line: PreviewLine) -> list[str]:
     ]
 
 
-def _nothing_to_do(plan: ReportPreview) -> str:
+def _nothing_to_do(plan: ReportPreview, scope: Scope) -> str:
     if plan.nobody:
         return (
             "Nobody here is on a meter that the console reports: sync with Stripe, or run its set-up first."
@@ -141,7 +144,18 @@ def _nothing_to_do(plan: ReportPreview) -> str:
         return ""
     if plan.errors:
         return "Nothing can be reported as it is; see above what stands in the way."
-    return f"There is nothing to report: all that had closed by {plan.as_of:%H:%M} UTC was reported before."
+    if waiting := waiting_words(count_waiting(scope)):
+        return format_html(
+            "There is nothing new to send of what had closed by {} UTC. Not all of it is with Stripe: "
+            '{} for a person. Decide on them under <a class="inward" href="{}">Reports</a>.',
+            f"{plan.as_of:%H:%M}",
+            waiting,
+            list_url(UsageReport, waits="person"),
+        )
+    return (
+        f"There is nothing to report: all that had closed by {plan.as_of:%H:%M} UTC was sent before, "
+        "or a person decided not to send it."
+    )
 
 
 def _summary(plan: ReportPreview) -> list[str]:
@@ -166,7 +180,8 @@ def _summary(plan: ReportPreview) -> list[str]:
             "Stripe bills once; the amounts take it as billed."
         )
     for status, count in sorted(plan.aside.items()):
+        word = UsageReport.Status(status).word
         sentences.append(
-            f"Beside this, {count:,} would be kept as {status} for a person to decide, and not be sent."
+            f"Beside this, {count:,} would be kept as {word} for a person to decide, and not be sent."
         )
     return sentences

@@ -53,7 +53,7 @@ class SyncStripe(Dialog):
             )
         )
         url = reverse("admin:sync_reportrun_change", args=(run.pk,))
-        return Outcome(message=f"Sync with Stripe is queued as run {run.pk}.", about=[run], url=url)
+        return Outcome(message=f"Sync with Stripe was asked for as run {run.pk}.", about=[run], url=url)
 
 
 def _link(run: ReportRun, text: str) -> str:
