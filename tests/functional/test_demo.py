@@ -138,7 +138,7 @@ class TestDemo:
             said = (home / "out").read_text()
             login, password = re.search(r"login: (\S+)   password: (\S+)", said).groups()
             page = log_in(f"http://127.0.0.1:{ports[0]}", login, password)
-            assert "Usage reports" in page
+            assert "What needs a person" in page
             children = subprocess.run(
                 ["pgrep", "-P", str(demo.pid)], capture_output=True, text=True, check=True
             ).stdout.split()

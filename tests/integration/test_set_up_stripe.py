@@ -151,7 +151,7 @@ class TestSetUp:
         result = set_up(connections)
 
         assert created(result) == KINDS
-        assert "sync_stripe" in result.note
+        assert "Then sync with Stripe" in result.note
 
     def test_uses_the_oldest_customer_of_the_key(self, connections, client):
         made = [client.v1.customers.create({"metadata": {"external_key": "customer-1"}}) for _ in range(2)]
