@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.db.models import Count
 
 from sync.domain.pricing import Money
-from sync.models import UsageReport
+from sync.models import Finding, UsageReport
 from sync.queries.amounts import total
 from sync.queries.report_moves import amounts_of_reports
 from sync.queries.waiting_reports import WAITS_FOR_A_PERSON

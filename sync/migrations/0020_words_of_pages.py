@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("sync", "0018_keep_what_counted_as_full"),
+        ("sync", "0019_permissions_of_their_own"),
     ]
 
     operations = [
