@@ -67,7 +67,7 @@ def _waiting(kind: Incident.Kind) -> list[IncidentPart]:
             about=f"{stripe_id}:{day:%Y-%m-%d}",
             sentence=(
                 f"Reports wait for a person ({count} {WAITING[kind]}) on {meter}, planned on {day:%Y-%m-%d}: "
-                "decide on them on the page Usage reports."
+                "decide on them under Reports."
             ),
         )
         for stripe_id, meter, day, count in rows

@@ -149,13 +149,12 @@ class TestWell:
         """A console that reports by itself; return a function that reads the page."""
         StripeAccountFactory(pinned_at=NOW - HOUR)
         WorkerFactory(seen_at=NOW)
-        ReportRunFactory(scope=asdict(Scope()))
+        ReportRunFactory(scope=asdict(Scope()), is_full=True)
         Schedule.objects.update(next_run=NOW)
         report(a_customer(), status="delivered")
         return lambda: text_of(staff)
 
     def test_is_said_only_while_nothing_is_open(self, running):
-
         assert "all is well" in running()
         FindingFactory()
         said = running()
