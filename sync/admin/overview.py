@@ -168,7 +168,7 @@ def _steps(request: HttpRequest, seen: Overview) -> list[dict[str, Any]]:
         },
         {
             "title": "Sync with Stripe",
-            "done": steps.stripe_known and steps.somebody_subscribed,
+            "done": steps.stripe_read and steps.somebody_subscribed,
             "text": "It reads customers, subscriptions, prices and meters. Nothing is changed in Stripe.",
             "buttons": list(_dialogs(request, ReportRun, "sync")),
         },

@@ -41,6 +41,12 @@ class Money:
         return f"{rounded:,f} {self.currency.upper()}"
 
 
+def minor_of(major: Decimal, currency: str) -> Decimal:
+    """Return whole units of a currency in its smallest unit, exactly: 0.015 dollars are 1.5 cents."""
+    with localcontext(_CONTEXT):
+        return major.scaleb(decimals_of(currency))
+
+
 def decimals_of(currency: str) -> int:
     """Return how many decimals a currency's amounts have."""
     if currency in ZERO_DECIMAL:

@@ -1,7 +1,7 @@
 """Start a new definition of a meter whose old one has been reported by."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +12,8 @@ from sync.models import Meter
 from sync.operations.choose_source import choose_source
 from sync.operations.keep_reason import keep_reason
 from sync.operations.measure_anew import measure_anew
-from sync.operations.set_up_stripe import SetUpOptions, Window, set_up_stripe
+from sync.operations.set_up_options import SetUpOptions, Window
+from sync.operations.set_up_stripe import set_up_stripe
 from sync.ports import BillingGateway, InvalidInput, UsageSource
 from sync.queries.meter_story import is_frozen
 
@@ -60,6 +61,8 @@ def redefine_meter(
             meter_only=True,
             confirm_live=definition.confirm_live,
         ),
+        # Only a meter: nothing of it has an invoice yet.
+        invoice_grace=timedelta(0),
         now=now,
     )
     with transaction.atomic():

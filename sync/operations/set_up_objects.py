@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeVar
 
+from sync.domain.price_words import amount_text
 from sync.operations.find_or_create import Found, find_or_create
 from sync.ports import (
     BillingGateway,
@@ -18,7 +19,7 @@ from sync.ports import (
 
 T = TypeVar("T")
 
-__all__ = ["Found", "SetUpCalls", "check_meter", "check_price"]
+__all__ = ["Found", "SetUpCalls", "check_meter", "check_price", "find_meter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class SetUpCalls:
         return find_or_create(
             kind="meter",
             params={"display_name": display_name, "event_name": event_name, "window": window},
-            find=lambda: self._find_meter(event_name),
+            find=lambda: find_meter(self.stripe, event_name),
             create=lambda key: self.stripe.create_meter(
                 display_name=display_name, event_name=event_name, window=window, idempotency_key=key
             ),
@@ -110,9 +111,11 @@ class SetUpCalls:
             confirm=lambda _: self.stripe.find_subscription(customer_id=customer_id, price_id=price_id),
         )
 
-    def _find_meter(self, event_name: str) -> StripeMeter | None:
-        found = [meter for page in self.stripe.meters() for meter in page if meter.event_name == event_name]
-        return next((meter for meter in found if meter.active), found[0] if found else None)
+
+def find_meter(stripe: BillingGateway, event_name: str) -> StripeMeter | None:
+    """Return the meter of this event name, an active one if there is one."""
+    found = [meter for page in stripe.meters() for meter in page if meter.event_name == event_name]
+    return next((meter for meter in found if meter.active), found[0] if found else None)
 
 
 def check_meter(meter: StripeMeter, *, window: str) -> None:
@@ -135,10 +138,13 @@ def check_price(
     price: StripePrice, *, meter_id: str, currency: str, unit_amount_decimal: Decimal, interval: str
 ) -> None:
     """Raise `InvalidInput` unless the price is the one asked for: Stripe cannot change a price."""
-    pairs: list[tuple[str, object, object]] = [
+    asked = amount_text(unit_amount_decimal, currency)
+    known = price.unit_amount_decimal
+    pairs: list[tuple[str, str, str]] = [
         ("meter", price.meter or "none", meter_id),
         ("currency", price.currency, currency),
-        ("unit amount", price.unit_amount_decimal, unit_amount_decimal),
+        # Where the currencies differ, that is said, and 1 cent of one is no 1 cent of the other.
+        ("unit amount", "none" if known is None else amount_text(known, currency), asked),
         ("interval", price.interval, interval),
     ]
     differing = [f"{name} {there} instead of {asked}" for name, there, asked in pairs if there != asked]

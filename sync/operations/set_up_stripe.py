@@ -1,12 +1,11 @@
 """Give a Stripe account what the example needs: meter, product, metered price, customer, subscription."""
 
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
-from typing import Literal
+from datetime import datetime, timedelta
 
-from sync.domain.meters import ADDITIVE
+from sync.operations.mirror_set_up import mirror_set_up
 from sync.operations.pin_account import pin_account
+from sync.operations.preview_set_up import Kind, dashboard_url, look_first
 from sync.operations.register_meter import register_meter
 from sync.operations.set_up_objects import (
     Found,
@@ -14,51 +13,8 @@ from sync.operations.set_up_objects import (
     check_meter,
     check_price,
 )
-from sync.ports import (
-    Account,
-    BillingGateway,
-    InvalidInput,
-    NotFound,
-    SourceMeter,
-    StripeCustomer,
-    SyncError,
-    UsageSource,
-)
-
-Window = Literal["none", "hour"]
-Kind = Literal["meter", "product", "price", "customer", "subscription"]
-INTERVALS = ("day", "week", "month", "year")
-LONGEST = {"event_name": 100, "meter_name": 250, "lookup_key": 200, "product_name": 250, "external_key": 500}
-"""Stripe's limits; of metadata values for the external key."""
-MOST_DECIMALS = 12
-"""Stripe's limit for `unit_amount_decimal`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetUpOptions:
-    """What to set up. The defaults are the example's: AI tokens, monthly, $0.01 each."""
-
-    event_name: str = "ai_tokens"
-    meter_name: str = "AI Tokens"
-    window: Window = "none"
-    openmeter_meter: str = ""
-    """Slug of the OpenMeter meter; empty means the one called like the event name, if there is one."""
-    product_name: str = "AI Tokens"
-    unit_amount: Decimal = Decimal(1)
-    """In the currency's smallest unit, as Stripe counts: 1 is $0.01."""
-    currency: str = "usd"
-    interval: str = "month"
-    lookup_key: str = ""
-    """Finds the price again; empty means one made of the event name."""
-    customer_name: str = "Example customer"
-    customer_email: str = ""
-    external_key: str = "customer-1"
-    """The subject that OpenMeter files this customer's usage under."""
-    customer_id: str = ""
-    """Subscribe this customer, who exists, to the price; then name, e-mail and external key do not count."""
-    meter_only: bool = False
-    confirm_live: str = ""
-    """In live mode: the id of the account, typed by a person."""
+from sync.operations.set_up_options import SetUpOptions, check_options
+from sync.ports import Account, BillingGateway, InvalidInput, StripeCustomer, UsageSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,67 +29,68 @@ class SetUpObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetUpResult:
-    """What is there now. `openmeter_slug` is empty while the meter measures nothing; `note` says why."""
+    """What is there now. `remark` says why the console does not show all of it yet, or is empty."""
 
     objects: tuple[SetUpObject, ...]
     openmeter_slug: str
-    note: str
+    remark: str
 
 
 def set_up_stripe(
-    *, stripe: BillingGateway, openmeter: UsageSource, options: SetUpOptions, now: datetime
+    *,
+    stripe: BillingGateway,
+    openmeter: UsageSource,
+    options: SetUpOptions,
+    invoice_grace: timedelta,
+    now: datetime,
 ) -> SetUpResult:
-    """The objects exist in Stripe and the meter is registered here.
+    """The objects exist in Stripe, the meter is tied to OpenMeter, and all of it is known here.
 
-    Safe to call twice, also after an interruption anywhere: everything is looked for before it is created,
-    and created under an idempotency key made of its own contents. Raises `InvalidInput` where something of
-    that name exists but is not what was asked for; then nothing more is created.
+    Both sides are asked before anything is created: raises `InvalidInput` where OpenMeter has no such
+    meter, or something of that name exists but is not what was asked for, and any other `SyncError` where
+    one of them does not answer. Safe to call twice, also after an interruption anywhere: everything is
+    looked for before it is created, and created under an idempotency key made of its own contents.
     """
-    _check(options)
+    check_options(options)
     account = stripe.account()
     _check_live(account, options)
-    pin_account(account, now=now)
-    chosen = _chosen_customer(stripe, options)
-    source, note = _source(openmeter, options)
+    pinned_at = pin_account(account, now=now)
+    known = look_first(stripe=stripe, openmeter=openmeter, options=options)
     calls = SetUpCalls(stripe)
-    window = "" if options.window == "none" else options.window
+    window = options.stripe_window
     meter = calls.meter(display_name=options.meter_name, event_name=options.event_name, window=window)
     check_meter(meter.value, window=window)
-    slug = register_meter(meter.value, source=source, now=now)
+    slug = register_meter(meter.value, source=known.source, now=now)
     there: list[tuple[Kind, Found[str]]] = [("meter", Found(meter.value.id, meter.created))]
+    remark = ""
     if not options.meter_only:
-        there += _billing(calls, options, meter_id=meter.value.id, chosen=chosen)
+        there += _billing(calls, options, meter_id=meter.value.id, chosen=known.customer)
+        ids = {kind: found.value for kind, found in there}
+        remark = mirror_set_up(
+            stripe=stripe,
+            price_id=ids["price"],
+            subscription_id=ids["subscription"],
+            invoice_grace=invoice_grace,
+            pinned_at=pinned_at,
+            now=now,
+        )
     objects = tuple(
-        SetUpObject(kind=kind, id=it.value, created=it.created, url=_dashboard_url(account, kind, it.value))
+        SetUpObject(kind=kind, id=it.value, created=it.created, url=dashboard_url(account, kind, it.value))
         for kind, it in there
     )
-    return SetUpResult(objects=objects, openmeter_slug=slug, note="" if slug else note)
-
-
-def _chosen_customer(stripe: BillingGateway, options: SetUpOptions) -> StripeCustomer | None:
-    """Return the customer who was named, before anything is created; `InvalidInput` if there is none."""
-    if not options.customer_id:
-        return None
-    if options.meter_only:
-        message = "--meter-only subscribes nobody; leave it or --customer out."
-        raise InvalidInput(message)
-    try:
-        return stripe.customer(options.customer_id)
-    except NotFound as error:
-        message = f"Stripe has no customer {options.customer_id}; check --customer."
-        raise InvalidInput(message) from error
+    return SetUpResult(objects=objects, openmeter_slug=slug, remark=remark)
 
 
 def _billing(
     calls: SetUpCalls, options: SetUpOptions, *, meter_id: str, chosen: StripeCustomer | None
 ) -> list[tuple[Kind, Found[str]]]:
-    lookup_key = options.lookup_key or f"billing-console:{options.event_name}"
+    lookup_key = options.price_key
     known = calls.stripe.find_price(lookup_key=lookup_key)
     if known:
         # Its own product counts, which somebody may have made by hand.
         product = Found(known.product_id, created=False)
     else:
-        product = calls.product(name=options.product_name, set_up_key=f"set-up:{lookup_key}")
+        product = calls.product(name=options.product_name, set_up_key=options.product_key)
     price = calls.price(
         product_id=product.value,
         meter_id=meter_id,
@@ -164,63 +121,9 @@ def _billing(
     ]
 
 
-def _source(openmeter: UsageSource, options: SetUpOptions) -> tuple[SourceMeter | None, str]:
-    """Return the OpenMeter meter to tie to, or None and why; one that was asked for must be usable."""
-    wanted = options.openmeter_meter or options.event_name
-    try:
-        known = {meter.slug: meter for meter in openmeter.meters()}
-    except SyncError as error:
-        if options.openmeter_meter:
-            raise
-        return None, f"{error} Then sync with Stripe, which ties the meter to OpenMeter."
-    source = known.get(wanted)
-    if source and source.aggregation in ADDITIVE:
-        return source, ""
-    if source:
-        problem = (
-            f"OpenMeter meter {wanted} aggregates by {source.aggregation}; only SUM and COUNT can be billed."
-        )
-    else:
-        there = ", ".join(sorted(known)[:10]) or "none"
-        problem = f"OpenMeter has no meter {wanted} (it has: {there})."
-    if options.openmeter_meter:
-        raise InvalidInput(problem)
-    return None, f"{problem} Name the right one with --openmeter-meter."
-
-
-def _check(options: SetUpOptions) -> None:
-    for name in ("event_name", "meter_name", "product_name", "external_key", "currency"):
-        if not str(getattr(options, name)).strip():
-            message = f"{_option(name)} is empty; leave it out or give it a value."
-            raise InvalidInput(message)
-    for name, longest in LONGEST.items():
-        if len(getattr(options, name)) > longest:
-            message = f"{_option(name)} is longer than the {longest} characters that Stripe takes."
-            raise InvalidInput(message)
-    if options.interval not in INTERVALS:
-        message = f"--interval must be one of {', '.join(INTERVALS)}."
-        raise InvalidInput(message)
-    if not (len(options.currency) == 3 and options.currency.isalpha() and options.currency.islower()):
-        message = "--currency must be three lower-case letters, like usd."
-        raise InvalidInput(message)
-    amount = options.unit_amount
-    if not amount.is_finite() or amount < 0 or -int(amount.normalize().as_tuple().exponent) > MOST_DECIMALS:
-        message = f"--unit-amount must be a number from 0 with at most {MOST_DECIMALS} decimals."
-        raise InvalidInput(message)
-
-
 def _check_live(account: Account, options: SetUpOptions) -> None:
     if account.livemode and options.confirm_live != account.id:
         message = (
             f"This would create real objects in live account {account.id}; add --confirm-live {account.id}."
         )
         raise InvalidInput(message)
-
-
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def _dashboard_url(account: Account, kind: Kind, stripe_id: str) -> str:
-    mode = "" if account.livemode else "test/"
-    return f"https://dashboard.stripe.com/{mode}{kind}s/{stripe_id}"

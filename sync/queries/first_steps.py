@@ -9,8 +9,8 @@ from sync.models import Meter, StripeAccount, SubscriptionItem, UsageReport
 class FirstSteps:
     """How far somebody has come who starts with an empty console."""
 
-    stripe_known: bool
-    """Whether Stripe was read with a key that works."""
+    stripe_read: bool
+    """Whether all of Stripe was ever read."""
     meter_tied: bool
     """Whether a Stripe meter is tied to an OpenMeter meter."""
     somebody_subscribed: bool
@@ -22,7 +22,7 @@ class FirstSteps:
 def first_steps() -> FirstSteps:
     """Return how far it is."""
     return FirstSteps(
-        stripe_known=StripeAccount.objects.exists(),
+        stripe_read=StripeAccount.objects.filter(events_read_through__isnull=False).exists(),
         meter_tied=Meter.objects.exclude(openmeter_slug="").exists(),
         somebody_subscribed=SubscriptionItem.objects.filter(meter__isnull=False).exists(),
         usage_reported=UsageReport.objects.exists(),

@@ -38,7 +38,7 @@ class TestMeterPage:
         assert "Prices change." in page
         assert "Something is odd." in page
         assert "its definition can still change" in page
-        assert "No price is on this meter" in page
+        assert "No price on this meter is known here" in page
 
     def test_shows_what_is_frozen_the_prices_and_how_many_are_on_it(self, office, db):
         enrolment = subscribe()

@@ -1,7 +1,9 @@
 """Set-up against the sandbox: what Stripe holds afterwards, however often and however it was interrupted."""
 
 import json
+import re
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
 
@@ -10,8 +12,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from sync.models import Meter, StripeAccount
-from sync.operations.set_up_stripe import SetUpOptions, set_up_stripe
+from sync.models import Enrolment, Meter, Price, StripeAccount, Subject, Subscription
+from sync.operations.preview_set_up import preview_set_up
+from sync.operations.set_up_options import SetUpOptions
+from sync.operations.set_up_stripe import set_up_stripe
 from sync.ports import Account, InvalidInput, SyncError
 from tests.sandbox_client import NO_TLS, stripe_client
 
@@ -65,8 +69,18 @@ def make_source(config, slug, aggregation="SUM"):
 
 def set_up(connections, options=OPTIONS):
     return set_up_stripe(
-        stripe=connections.stripe, openmeter=connections.openmeter, options=options, now=timezone.now()
+        stripe=connections.stripe,
+        openmeter=connections.openmeter,
+        options=options,
+        invoice_grace=timedelta(hours=1),
+        now=timezone.now(),
     )
+
+
+def look(connections, options=OPTIONS):
+    """Return what the preview says, by kind: the id, or "" for what will be created."""
+    seen = preview_set_up(stripe=connections.stripe, openmeter=connections.openmeter, options=options)
+    return {one.kind: one.id for one in seen.objects}
 
 
 def held(client):
@@ -140,18 +154,33 @@ class TestSetUp:
 
         assert Meter.objects.get().openmeter_slug == "m1"
 
-    def test_says_so_when_openmeter_has_no_such_meter(self, connections):
-        result = set_up(connections, replace(OPTIONS, event_name="unknown"))
+    def test_shows_first_what_it_will_create_and_what_it_finds(self, connections, client):
+        assert look(connections) == dict.fromkeys(KINDS, "")
+        assert held(client) == [0, 0, 0, 0, 0]
+        assert not StripeAccount.objects.exists()
+        only_meter = set_up(connections, replace(OPTIONS, meter_only=True))
+        assert look(connections) == {**dict.fromkeys(KINDS, ""), "meter": only_meter.objects[0].id}
+        assert list(look(connections, replace(OPTIONS, meter_only=True))) == ["meter"]
+        done = set_up(connections)
+        assert list(look(connections).values()) == ids(done)
+        assert held(client) == [1, 1, 1, 1, 1]
 
-        assert result.openmeter_slug == ""
-        assert "OpenMeter has no meter unknown" in result.note
-
-    def test_sets_up_stripe_while_openmeter_is_away(self, connections, control):
-        control.fault("openmeter", status=503, times=10)
+    def test_shows_at_once_what_it_created(self, connections):
         result = set_up(connections)
 
-        assert created(result) == KINDS
-        assert "Then sync with Stripe" in result.note
+        price, subscription = Price.objects.get(), Subscription.objects.get()
+        assert [price.stripe_id, subscription.customer.stripe_id, subscription.stripe_id] == ids(result)[2:]
+        assert (price.meter, Enrolment.objects.get().customer) == (Meter.objects.get(), subscription.customer)
+        assert Subject.objects.get().key == "customer-1"
+        assert result.remark == ""
+
+    def test_says_that_a_sync_brings_what_it_could_not_read(self, connections, control, client):
+        control.fault("GET /v1/prices/{price}", status=403)
+        result = set_up(connections)
+
+        assert held(client) == [1, 1, 1, 1, 1]
+        assert "permission" in result.remark
+        assert not Price.objects.exists()
 
     def test_uses_the_oldest_customer_of_the_key(self, connections, client):
         made = [client.v1.customers.create({"metadata": {"external_key": "customer-1"}}) for _ in range(2)]
@@ -223,7 +252,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("change", "sentence"),
         [
-            ({"unit_amount": Decimal(2)}, "unit amount 1 instead of 2"),
+            ({"unit_amount": Decimal(2)}, "unit amount 0.01 USD instead of 0.02 USD"),
             ({"currency": "eur"}, "currency usd instead of eur"),
             ({"interval": "year"}, "interval month instead of year"),
             ({"window": "hour"}, "has window 'none', not 'hour'"),
@@ -240,7 +269,11 @@ class TestRefusals:
         set_up(connections, replace(OPTIONS, lookup_key="mine"))
 
         with pytest.raises(InvalidInput, match="lookup key mine has meter mtr_"):
-            set_up(connections, replace(OPTIONS, event_name="other", lookup_key="mine"))
+            set_up(
+                connections,
+                replace(OPTIONS, event_name="other", lookup_key="mine", openmeter_meter="ai_tokens"),
+            )
+        assert Meter.objects.count() == 1
 
     def test_an_inactive_meter(self, connections, client):
         client.v1.billing.meters.deactivate(set_up(connections).objects[0].id)
@@ -254,18 +287,35 @@ class TestRefusals:
         )
 
         with pytest.raises(InvalidInput, match="counts by 'count'"):
-            set_up(connections, replace(OPTIONS, event_name="calls"))
+            set_up(connections, replace(OPTIONS, event_name="calls", openmeter_meter="ai_tokens"))
         assert not Meter.objects.exists()
 
     @pytest.mark.parametrize(
-        ("slug", "sentence"), [("nope", "has no meter nope"), ("peak", "aggregates by MAX")]
+        ("change", "sentence"),
+        [
+            (
+                {"event_name": "nope"},
+                "OpenMeter has no meter nope. It has: ai_tokens (SUM), peak (MAX, cannot be billed).",
+            ),
+            ({"openmeter_meter": "nope"}, "has no meter nope"),
+            ({"openmeter_meter": "peak"}, "aggregates by MAX"),
+        ],
     )
-    def test_an_openmeter_meter_that_cannot_be_used(self, connections, client, config, slug, sentence):
+    def test_an_openmeter_meter_that_cannot_be_used(self, connections, client, config, change, sentence):
         make_source(config, "peak", aggregation="MAX")
 
-        with pytest.raises(InvalidInput, match=sentence):
-            set_up(connections, replace(OPTIONS, openmeter_meter=slug))
+        for act in (look, set_up):
+            with pytest.raises(InvalidInput, match=re.escape(sentence)):
+                act(connections, replace(OPTIONS, **change))
         assert held(client) == [0, 0, 0, 0, 0]
+
+    def test_to_create_anything_while_openmeter_is_away(self, connections, client, control):
+        control.fault("openmeter", status=503, times=10)
+
+        with pytest.raises(SyncError, match="OpenMeter"):
+            set_up(connections)
+        assert held(client) == [0, 0, 0, 0, 0]
+        assert not Meter.objects.exists()
 
     @pytest.mark.parametrize(
         ("change", "sentence"),

@@ -19,7 +19,7 @@ from sync.conf import load_config
 from sync.domain.meters import why_bad_filters
 from sync.models import Meter
 from sync.operations.redefine_meter import MOST_DECIMALS, Definition, redefine_meter
-from sync.operations.set_up_stripe import LONGEST
+from sync.operations.set_up_options import LONGEST
 from sync.ports import InvalidInput
 from sync.queries.meter_story import is_frozen, prices_on
 from sync.wiring import connect

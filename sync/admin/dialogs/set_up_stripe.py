@@ -1,8 +1,8 @@
-"""Run Stripe setup…: the command's options as a form; what exists is found, what does not is created."""
+"""Run Stripe setup…: what exists is found, what does not is created, after both sides were looked at."""
 
 import re
 from dataclasses import fields
-from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from django import forms
@@ -11,107 +11,26 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from unfold.widgets import (
-    UnfoldAdminDecimalFieldWidget,
-    UnfoldAdminSelectWidget,
-    UnfoldAdminTextInputWidget,
-    UnfoldBooleanSwitchWidget,
-)
 
-from sync.admin.dialogs.dialog import Dialog, Outcome, Place, ReasonForm
+from sync.admin.dialogs.choose_first import ChooseFirst
+from sync.admin.dialogs.dialog import Outcome, Place, Preview
+from sync.admin.dialogs.set_up_form import SetUpChoice, SetUpConfirmation
+from sync.admin.links import row_link
 from sync.conf import load_config
+from sync.domain.price_words import price_sentence
+from sync.domain.pricing import PriceTerms
 from sync.models import Meter
-from sync.operations.set_up_stripe import (
-    INTERVALS,
-    LONGEST,
-    SetUpObject,
-    SetUpOptions,
-    SetUpResult,
-    set_up_stripe,
-)
-from sync.ports import InvalidInput
-from sync.wiring import connect
+from sync.operations.preview_set_up import PlannedObject, SetUpPreview, preview_set_up
+from sync.operations.set_up_options import SetUpOptions
+from sync.operations.set_up_stripe import SetUpObject, SetUpResult, set_up_stripe
+from sync.ports import InvalidInput, SourceMeter, SyncError
+from sync.wiring import connect, connect_briefly
 
-DEFAULT = SetUpOptions()
 _OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
 """How a sentence of the command names an option; here it is a field."""
 
 
-def _text(label: str, name: str, hint: str, *, required: bool = True) -> forms.CharField:
-    return forms.CharField(
-        label=label,
-        initial=getattr(DEFAULT, name),
-        max_length=LONGEST.get(name, 500),
-        required=required,
-        help_text=hint,
-        widget=UnfoldAdminTextInputWidget,
-    )
-
-
-class SetUpForm(ReasonForm):
-    """What is to exist: a meter, a price on it, and a customer who is subscribed to it."""
-
-    event_name = _text("Event name", "event_name", "Names the events; set-up finds its things by it.")
-    meter_name = _text("Meter name", "meter_name", "How Stripe shows the meter.")
-    openmeter_meter = _text(
-        "OpenMeter meter",
-        "openmeter_meter",
-        "Its slug; empty means the one called like the event name.",
-        required=False,
-    )
-    window = forms.ChoiceField(
-        label="Window",
-        choices=[("none", "none: values add up (usual)"), ("hour", "hour: one value stands for an hour")],
-        initial=DEFAULT.window,
-        widget=UnfoldAdminSelectWidget,
-    )
-    meter_only = forms.BooleanField(
-        label="Meter only",
-        required=False,
-        help_text="For those who have products and customers already: those are left alone then.",
-        widget=UnfoldBooleanSwitchWidget,
-    )
-    product_name = _text("Product name", "product_name", "What invoices call it.")
-    unit_amount = forms.DecimalField(
-        label="Unit amount",
-        initial=DEFAULT.unit_amount,
-        min_value=Decimal(0),
-        help_text="Price of one unit in the currency's smallest unit: 1 is $0.01, 0.5 half a cent.",
-        widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "any"}),
-    )
-    currency = _text("Currency", "currency", "Three lower-case letters.")
-    interval = forms.ChoiceField(
-        label="Billed every",
-        choices=[(name, name) for name in INTERVALS],
-        initial=DEFAULT.interval,
-        widget=UnfoldAdminSelectWidget,
-    )
-    lookup_key = _text(
-        "Lookup key",
-        "lookup_key",
-        "Finds the price again; empty means one made of the event name.",
-        required=False,
-    )
-    customer_name = _text("Customer name", "customer_name", "Of the customer who is subscribed.")
-    customer_email = _text("Customer e-mail", "customer_email", "", required=False)
-    external_key = _text(
-        "External key", "external_key", "The subject that OpenMeter files this customer's usage under."
-    )
-    confirm_live = forms.CharField(
-        label="Account",
-        help_text="This creates real objects: type the id of the live account (acct_…).",
-        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
-    )
-
-    def __init__(self, *args: Any, left_out: tuple[str, ...] = (), **kwargs: Any) -> None:
-        """Fields in `left_out` are not asked for; the reason comes last."""
-        super().__init__(*args, **kwargs)
-        for name in left_out:
-            del self.fields[name]
-        self.order_fields([name for name in self.fields if name != "why"])
-
-
-class SetUpStripe(Dialog):
+class SetUpStripe(ChooseFirst):
     """A person lets the console create, or find, what metered billing needs in Stripe."""
 
     name = "set_up"
@@ -121,19 +40,59 @@ class SetUpStripe(Dialog):
     submit = "Set up"
     permission = "sync.set_up_stripe"
     places = frozenset({Place.LIST})
-    form_class = SetUpForm
+    choose_class = SetUpChoice
+    choose = "Show what it creates"
+    form_class = SetUpConfirmation
     atomic = False
+    LEFT_OUT: tuple[str, ...] = ()
 
     def description(self) -> str:
         """Say what will happen."""
         return (
             "Creates a meter, a product, a metered price, a customer and a subscription in Stripe, or finds "
-            "what an earlier set-up created, and ties the meter to OpenMeter. Safe to repeat."
+            "what is there already, and ties the meter to OpenMeter. You see first what it would do."
         )
+
+    @cached_property
+    def sources(self) -> list[SourceMeter]:
+        """OpenMeter's meters; none where it does not answer, and `silence` says why."""
+        try:
+            return connect_briefly(load_config()).openmeter.meters()
+        except SyncError as error:
+            self.silence = str(error)
+            return []
+
+    silence = ""
+
+    def choose_kwargs(self) -> dict[str, Any]:
+        """Let one of OpenMeter's meters be chosen."""
+        return {"sources": self.sources, "left_out": self.LEFT_OUT}
 
     def form_kwargs(self) -> dict[str, Any]:
         """The account is asked for in live mode only."""
-        return {"left_out": () if load_config().livemode else ("confirm_live",)}
+        return {"live": load_config().livemode}
+
+    def preview(self) -> Preview:
+        """Say first whether OpenMeter has anything to bill."""
+        if not self.sources:
+            none = "OpenMeter has no meter yet: create a SUM or COUNT meter there first."
+            return Preview(nothing_to_do=self.silence or none)
+        return super().preview()
+
+    def preview_of_choice(self) -> Preview:
+        """Show what is there and what would be created; a look at both sides."""
+        connections = connect()
+        try:
+            planned = preview_set_up(
+                stripe=connections.stripe, openmeter=connections.openmeter, options=self.options()
+            )
+        except InvalidInput as error:
+            return Preview(nothing_to_do=named_as_here(str(error), self.chosen))
+        return Preview(
+            sentences=_sentences(planned, self.options()),
+            headers=("what", "in Stripe"),
+            rows=[(one.kind, _state(one)) for one in planned.objects],
+        )
 
     def act(self, form: forms.Form) -> Outcome:
         """Set up; takes a few calls to Stripe."""
@@ -142,24 +101,27 @@ class SetUpStripe(Dialog):
             result = set_up_stripe(
                 stripe=connections.stripe,
                 openmeter=connections.openmeter,
-                options=self.options(form.cleaned_data),
+                options=self.options(confirm_live=form.cleaned_data.get("confirm_live", "")),
+                invoice_grace=connections.config.invoice_grace,
                 now=timezone.now(),
             )
         except InvalidInput as error:
-            raise InvalidInput(named_as_here(str(error), form)) from error
-        made = Meter.objects.filter(stripe_id__in=[one.id for one in result.objects])
-        about: list[Model] = [*made, *self.rows]
-        note = [f"Nothing measures this meter yet. {named_as_here(result.note, form)}"]
+            raise InvalidInput(named_as_here(str(error), self.chosen, form)) from error
+        meter = Meter.objects.get(stripe_id=result.objects[0].id)
+        about: list[Model] = [meter, *self.rows]
         return Outcome(
             message=f"Set up: {', '.join(_words(one) for one in result.objects)}.",
             about=about,
-            warnings=[] if result.openmeter_slug else note,
-            next_step=_next_step(result),
+            warnings=[_unseen(result.remark)] if result.remark else [],
+            next_step=_next_step(result, meter),
         )
 
-    def options(self, given: dict[str, Any]) -> SetUpOptions:
+    def options(self, **more: Any) -> SetUpOptions:
         """Return what was asked for; what is not on the form is as in the command."""
         known = {field.name for field in fields(SetUpOptions)}
+        chosen = self.chosen
+        assert isinstance(chosen, SetUpChoice)  # noqa: S101 - narrows the type for mypy
+        given = chosen.options | more
         return SetUpOptions(**{name: value for name, value in given.items() if name in known})
 
 
@@ -168,7 +130,7 @@ class SubscribeCustomer(SetUpStripe):
 
     title = "Run Stripe setup for one customer"
     places = frozenset({Place.OBJECT})
-    ASKS_NOT = ("meter_only", "customer_name", "customer_email", "external_key")
+    LEFT_OUT = ("meter_only", "customer_name", "customer_email", "external_key")
 
     @classmethod
     def why_not(cls, row: Any) -> str:
@@ -179,41 +141,61 @@ class SubscribeCustomer(SetUpStripe):
         """Say what will happen."""
         return (
             f"Subscribes {self.rows[0] if self.rows else 'the customer'} to a metered price in Stripe, and "
-            "creates its meter, product and price where they do not exist. Safe to repeat."
+            "creates its meter, product and price where they do not exist. You see first what it would do."
         )
 
-    def form_kwargs(self) -> dict[str, Any]:
-        """Nothing is asked about the customer."""
-        return {"left_out": (*self.ASKS_NOT, *super().form_kwargs()["left_out"])}
-
-    def options(self, given: dict[str, Any]) -> SetUpOptions:
+    def options(self, **more: Any) -> SetUpOptions:
         """Name the customer."""
-        return super().options(given | {"customer_id": self.rows[0].stripe_id})
+        return super().options(customer_id=self.rows[0].stripe_id, **more)
+
+
+def _sentences(planned: SetUpPreview, options: SetUpOptions) -> list[str]:
+    source = planned.source
+    measured = (
+        f"OpenMeter's meter {source.slug} ({source.aggregation}) measures it; Stripe is sent it as events "
+        f"named {options.event_name}."
+    )
+    missing = [one.kind for one in planned.objects if not one.id]
+    does = f"Will be created: {', '.join(missing)}." if missing else "All of it exists in Stripe already."
+    if options.meter_only:
+        return [measured, does]
+    terms = PriceTerms(currency=options.currency, unit_amount=options.unit_amount)
+    return [measured, f"The price is {price_sentence(terms, interval=options.interval)}.", does]
+
+
+def _state(one: PlannedObject) -> str | SafeString:
+    if not one.id:
+        return "will be created"
+    link = '<a class="outward" href="{}" target="_blank" rel="noopener noreferrer">{}</a> is there'
+    return format_html(link, one.url, one.id)
 
 
 def _words(one: SetUpObject) -> str:
     return f"{one.kind} {one.id} {'created' if one.created else 'found'}"
 
 
-def _next_step(result: SetUpResult) -> SafeString:
-    """Return links to everything in Stripe, and to the sync that shows it here."""
+def _unseen(why: str) -> SafeString:
+    link = '<a class="console-link" href="{}">Sync with Stripe</a>'
+    sync = format_html(link, reverse("admin:sync_meter_sync"))
+    return format_html("{} The console does not show all of it yet. {} brings the rest.", why, sync)
+
+
+def _next_step(result: SetUpResult, meter: Meter) -> SafeString:
+    """Return links to everything in Stripe, and to the meter here."""
     links = format_html_join(
         ", ",
         '<a class="outward" href="{}" target="_blank" rel="noopener noreferrer">{}</a>',
         ((one.url, one.kind) for one in result.objects),
     )
-    return format_html(
-        'See in Stripe: {}. Next, <a class="console-link" href="{}">sync with Stripe</a> to see it here.',
-        links,
-        reverse("admin:sync_meter_sync"),
-    )
+    return format_html("See in Stripe: {}. Here: {}.", links, row_link(meter, meter.event_name))
 
 
-def named_as_here(sentence: str, form: forms.Form) -> str:
-    """Return a sentence of the command with the form's labels instead of its options."""
+def named_as_here(sentence: str, *asked: forms.Form) -> str:
+    """Return a sentence of the command with the forms' labels instead of its options."""
+    labels = {name: field.label for form in asked for name, field in form.fields.items()}
 
     def label(option: re.Match[str]) -> str:
         name = option[1].replace("-", "_")
-        return f'"{form.fields[name].label}"' if name in form.fields else option[0]
+        return f'"{labels[name]}"' if name in labels else option[0]
 
     return _OPTION.sub(label, sentence)

@@ -9,7 +9,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from sync.management.base import SyncCommand
-from sync.operations.set_up_stripe import SetUpOptions, SetUpResult, set_up_stripe
+from sync.operations.set_up_options import SetUpOptions
+from sync.operations.set_up_stripe import SetUpResult, set_up_stripe
 from sync.wiring import connect
 
 DEFAULT = SetUpOptions()
@@ -71,7 +72,11 @@ class Command(SyncCommand):
         connections = connect()
         asked = SetUpOptions(**{field.name: options[field.name] for field in fields(SetUpOptions)})
         result = set_up_stripe(
-            stripe=connections.stripe, openmeter=connections.openmeter, options=asked, now=self.now()
+            stripe=connections.stripe,
+            openmeter=connections.openmeter,
+            options=asked,
+            invoice_grace=connections.config.invoice_grace,
+            now=self.now(),
         )
         if options["format"] == "json":
             self.stdout.write(json.dumps(asdict(result)))
@@ -81,12 +86,9 @@ class Command(SyncCommand):
     def _print(self, result: SetUpResult, *, event_name: str) -> None:
         for one in result.objects:
             self.stdout.write(f"Stripe {one.kind} {'created' if one.created else 'found'}: {one.url}")
-        if result.openmeter_slug:
-            self.stdout.write(
-                f"Usage of OpenMeter meter {result.openmeter_slug} is reported as {event_name}."
-            )
-        else:
-            self.stdout.write(f"Nothing measures this meter yet. {result.note}")
+        self.stdout.write(f"Usage of OpenMeter meter {result.openmeter_slug} is reported as {event_name}.")
+        if result.remark:
+            self.stdout.write(f"{result.remark} Run sync_stripe to see all of it in the console.")
 
 
 def _decimal(text: str) -> Decimal:
