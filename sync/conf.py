@@ -38,6 +38,11 @@ class Config:
         return self.stripe_key.startswith(("sk_live_", "rk_live_"))
 
     @property
+    def unrestricted(self) -> bool:
+        """Whether the key is a secret key, which Stripe lets do everything, by its prefix."""
+        return self.stripe_key.startswith("sk_")
+
+    @property
     def environment(self) -> str:
         """SANDBOX, TEST or LIVE: what the console is connected to, for everybody to see."""
         if self.livemode:

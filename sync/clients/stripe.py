@@ -40,6 +40,8 @@ TOLD_OF = (
 )
 """Types of events about what is mirrored; Stripe takes 20 at most."""
 CONNECT_SECONDS, READ_SECONDS = 3.05, 10.0
+NOBODY = "console_probe_of_nothing"
+"""An id that no object of Stripe's can have."""
 BRIEFLY = (2.0, 4.0)
 """For somebody who waits before a page."""
 
@@ -154,6 +156,20 @@ class StripeGateway:
         listed, asked = probes[read]
         self._calls.read_once(lambda: listed({"limit": 1, **asked}), lambda body: len(body["data"]))
         return ""
+
+    def probe_write(self, kind: str) -> None:
+        """Ask, once, to change an object that does not exist: nothing can come of it.
+
+        Raises `NotFound`, or what else the answer means; a kind is the plural name of what set-up creates.
+        """
+        updates: dict[str, Any] = {
+            "meters": self._api.billing.meters.update,
+            "products": self._api.products.update,
+            "prices": self._api.prices.update,
+            "customers": self._api.customers.update,
+            "subscriptions": self._api.subscriptions.update,
+        }
+        self._calls.read_once(lambda: updates[kind](NOBODY), lambda _body: None)
 
     # --- set-up: find, else create
 

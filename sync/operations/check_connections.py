@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Protocol, TypeVar
 
 from sync.models import DeliveryAttempt, StripeAccount, UsageReport
-from sync.ports import SourceMeter, SyncError, UsageSource
+from sync.ports import NotFound, SourceMeter, SyncError, UsageSource
 
 T = TypeVar("T")
 
@@ -17,6 +17,9 @@ class StripeProbe(Protocol):
 
     def probe(self, read: str) -> str:
         """Ask for one object of a kind, once; return the account's id where that is asked for."""
+
+    def probe_write(self, kind: str) -> None:
+        """Ask, once, to change an object that does not exist: `NotFound` unless the key may not."""
 
 
 class May(Enum):
@@ -69,10 +72,24 @@ READS = (
 """What every sync reads, by the name of the probe."""
 
 
+WRITES = (
+    ("meters", "Write billing meters", "set-up and new definitions, which create meters"),
+    ("products", "Write products", "set-up, which creates what is sold"),
+    ("prices", "Write prices", "set-up, which creates what a unit costs"),
+    ("customers", "Write customers", "set-up, which creates a customer"),
+    ("subscriptions", "Write subscriptions", "set-up, which subscribes a customer"),
+)
+"""What only set-up creates, by the name of the probe; reporting needs none of it."""
+UNRESTRICTED = "The key is a secret key (sk_…), which Stripe lets do everything."
+
+
 def check_connections(
-    *, stripe: StripeProbe, openmeter: UsageSource, timer: Callable[[], float]
+    *, stripe: StripeProbe, openmeter: UsageSource, timer: Callable[[], float], unrestricted: bool
 ) -> ConnectionReport:
-    """Return how both sides are; `timer` counts seconds. Seven short questions, each asked once."""
+    """Return how both sides are; `timer` counts seconds. A dozen short questions at most, each asked once.
+
+    `unrestricted` says whether the key is one that Stripe gives every permission.
+    """
     stripe_side, account, permission = _measured(timer, lambda: stripe.probe("account"))
     reachable = not stripe_side.problem or permission is May.NO
     openmeter_side, meters, _ = _measured(timer, openmeter.meters)
@@ -80,7 +97,11 @@ def check_connections(
         stripe=stripe_side,
         account=account or "",
         mismatch=_mismatch(account or ""),
-        permissions=[*_reads(stripe, reachable=reachable), _writing()],
+        permissions=[
+            *_reads(stripe, reachable=reachable),
+            _writing(unrestricted=unrestricted and reachable),
+            *_creates(stripe, reachable=reachable, unrestricted=unrestricted),
+        ],
         openmeter=openmeter_side,
         meters=sorted(meters or (), key=lambda meter: meter.slug),
     )
@@ -114,8 +135,34 @@ def _reads(stripe: StripeProbe, *, reachable: bool) -> Iterable[Permission]:
         yield Permission(what=what, purpose=purpose, may=may, sentence=sentence)
 
 
-def _writing() -> Permission:
-    """Tell from the ledger whether events may be written: trying it would bill somebody."""
+def _creates(stripe: StripeProbe, *, reachable: bool, unrestricted: bool) -> Iterable[Permission]:
+    """Yield what set-up may create, as far as that is known without creating something."""
+    for probe, what, purpose in WRITES:
+        if reachable and unrestricted:
+            may, sentence = May.YES, UNRESTRICTED
+        else:
+            may, sentence = _may_create(stripe, probe) if reachable else (May.UNKNOWN, "")
+        yield Permission(what=what, purpose=purpose, may=may, sentence=sentence)
+
+
+def _may_create(stripe: StripeProbe, kind: str) -> tuple[May, str]:
+    """A 403 shows that a permission is missing.
+
+    Nothing else shows that it is there: it is not documented whether Stripe looks at permissions before it
+    looks for the object.
+    """
+    try:
+        stripe.probe_write(kind)
+    except NotFound:
+        pass
+    except SyncError as error:
+        return _meaning(error), str(error)
+    sentence = "Stripe did not refuse the key; for certain it cannot be tried without creating something."
+    return May.UNKNOWN, sentence
+
+
+def _writing(*, unrestricted: bool) -> Permission:
+    """Tell from the key's kind and from the ledger whether events may be written: trying it would bill."""
     what, purpose = "Write meter events", "every report"
     refused = DeliveryAttempt.objects.filter(http_status=HTTPStatus.FORBIDDEN).order_by("-id").first()
     delivered = UsageReport.objects.filter(status=UsageReport.Status.DELIVERED).order_by("-id").first()
@@ -125,6 +172,8 @@ def _writing() -> Permission:
     if taken_at:
         since = f"Stripe took a report at {taken_at:%Y-%m-%d %H:%M} UTC."
         return Permission(what=what, purpose=purpose, may=May.YES, sentence=since)
+    if unrestricted:
+        return Permission(what=what, purpose=purpose, may=May.YES, sentence=UNRESTRICTED)
     sentence = "Trying it would bill somebody: the first report will show it."
     return Permission(what=what, purpose=purpose, may=May.UNKNOWN, sentence=sentence)
 

@@ -7,6 +7,7 @@ from tests.factories import DeliveryAttemptFactory, StripeAccountFactory, UsageR
 from tests.office import dialog_url, text_of
 from tests.world import HOUR, START
 
+RESTRICTED = "rk_test_tests_0001"
 FORBIDDEN = {
     "status": 403,
     "body": {
@@ -76,18 +77,30 @@ class TestCheck:
         world.control.clear_requests()
         text = text_of(office.get(office.browser(), page, check=""))
         assert text.count("answers") == 2
-        assert text.count("granted") == 6
+        assert text.count("granted") == 11
+        assert text.count("secret key (sk_…)") == 5
         assert f"as {StripeAccount.objects.get().stripe_id}" in text
         assert Meter.objects.get().event_name in text
         assert {call["method"] for call in world.control.requests()} == {"GET"}
 
-    def test_names_the_permission_that_is_missing(self, world, office, page):
+    def test_names_the_permission_that_is_missing(self, world, office, page, settings):
+        settings.STRIPE_KEY = RESTRICTED
         world.control.fault("GET /v1/customers", **FORBIDDEN)
         text = text_of(office.get(office.browser(), page, check=""))
         assert text.count("missing") == 1
         assert "rak_customer_read" in text
         assert text.count("granted") == 4
         assert "Trying it would bill somebody" in text
+
+    def test_asks_about_what_set_up_creates_without_creating_anything(self, world, office, page, settings):
+        settings.STRIPE_KEY = RESTRICTED
+        world.control.fault("POST /v1/customers/{customer}", **FORBIDDEN)
+        text = text_of(office.get(office.browser(), page, check=""))
+        assert "rak_customer_read" in text.split("Write customers")[1].split("</li>")[0]
+        assert text.count("cannot be tried without creating something") == 4
+        assert text.count("missing") == 1
+        for kind in ("customers", "products", "prices", "subscriptions", "billing/meters"):
+            assert world.stripe("GET", f"/{kind}")["data"] == []
 
     def test_a_refused_report_shows_that_events_may_not_be_written(self, world, office, page):
         UsageReportFactory(status="delivered")
@@ -105,7 +118,7 @@ class TestCheck:
         text = text_of(office.get(office.browser(), page, check=""))
         assert "Stripe cannot be reached" in text
         assert "OpenMeter cannot be reached" in text
-        assert text.count("not checked") == 6
+        assert text.count("not checked") == 11
 
     def test_does_not_wait_through_repetitions(self, world, office, page):
         world.control.fault("stripe", status=503, times=50)
