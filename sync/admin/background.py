@@ -22,13 +22,16 @@ from sync.admin.dialogs.switch_schedule import SwitchOff, SwitchOn
 from sync.admin.formats import NOTHING, when
 from sync.admin.run_words import duration
 from sync.conf import load_config
-from sync.schedules import is_on
+from sync.enqueue import CARRY_OUT
+from sync.schedules import SCHEDULES, is_on
 
 for model in (original.Schedule, original.Success, original.Failure, OrmQ):
     if admin.site.is_registered(model):  # the queue is where it lives in the database only
         admin.site.unregister(model)
 
 _KEY = re.compile(r"(sk|rk|whsec)_\w+")
+WORK = {CARRY_OUT: "Carry out a run"} | {declared.task: declared.name for declared in SCHEDULES}
+"""What tasks do, by what the queue calls."""
 LONGEST = 500
 """Characters of a result that are shown; our tasks return a sentence."""
 
@@ -42,7 +45,7 @@ class ScheduleAdmin(ReadOnlyAdmin):
     list_display = ["name", "state", "how_often", "next_run_shown", "last_run", "last_result"]
     search_fields = ["name", "func"]
     ordering = ["name", "id"]
-    fields = ["name", "state", "how_often", "next_run_shown", "last_run", "last_result", "func"]
+    fields = ["name", "state", "how_often", "next_run_shown", "last_run", "last_result"]
     readonly_fields = ["state", "how_often", "next_run_shown", "last_run", "last_result"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
@@ -99,11 +102,16 @@ class ScheduleAdmin(ReadOnlyAdmin):
 class TaskAdmin(ReadOnlyAdmin):
     """What a worker did in the background."""
 
-    list_display = ["name", "func", "started", "took", "outcome"]
+    list_display = ["name", "what", "started", "took", "outcome"]
     search_fields = ["name", "func", "group"]
     ordering = ["-stopped", "id"]
-    fields = ["name", "func", "group", "started", "stopped", "took", "attempt_count", "outcome"]
-    readonly_fields = ["took", "outcome"]
+    fields = ["name", "what", "group", "started", "stopped", "took", "attempt_count", "outcome"]
+    readonly_fields = ["what", "took", "outcome"]
+
+    @admin.display(description="what it did")
+    def what(self, task: Task) -> str:
+        """What it is called where people ask for it."""
+        return WORK.get(task.func, str(task.func))
 
     @admin.display(description="duration")
     def took(self, task: Task) -> str:

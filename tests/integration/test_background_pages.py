@@ -77,11 +77,15 @@ class TestSchedules:
         for piece in (
             "every 5 minutes",
             "every day",
+            "every minute",
             "failed",
             "2026-03-10 09:05 UTC",
             "2026-03-10 09:00 UTC",
         ):
             assert piece in page
+        failures = text_of(office.get(browser, reverse("admin:django_q_failure_changelist")))
+        assert "Report usage" in failures
+        assert "sync.tasks" not in failures
         assert reverse("admin:django_q_failure_change", args=("a" * 32,)) in page
 
 
