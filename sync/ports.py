@@ -232,13 +232,13 @@ class BillingGateway(MeterEventSender, Protocol):
     def meters(self) -> Iterator[list[StripeMeter]]:
         """Yield every meter, active and inactive, a page at a time."""
 
-    def prices(self) -> Iterator[list[StripePrice]]:
+    def prices(self, *, after: str = "") -> Iterator[list[StripePrice]]:
         """Yield every price, archived ones too, with product name and tiers, a page at a time."""
 
-    def customers(self) -> Iterator[list[StripeCustomer]]:
+    def customers(self, *, after: str = "") -> Iterator[list[StripeCustomer]]:
         """Yield every customer, a page at a time."""
 
-    def subscriptions(self) -> Iterator[list[StripeSubscription]]:
+    def subscriptions(self, *, after: str = "") -> Iterator[list[StripeSubscription]]:
         """Yield subscriptions of every status with all their items, a page at a time."""
 
     def events(self, *, since: datetime) -> Iterator[list[StripeEvent]]:

@@ -18,6 +18,7 @@ from sync.operations.show_worker import show_worker
 from sync.operations.sync_stripe import sync_stripe
 from sync.operations.watch_reporting import watch_reporting
 from sync.ports import SyncError
+from sync.queries.unfinished_sync import goes_on_by_itself
 from sync.queries.waiting_runs import forgotten_run
 from sync.stopping import is_asked_to_stop
 from sync.wiring import connect
@@ -46,8 +47,9 @@ def report_on_schedule() -> str:
 
 
 def read_changes_on_schedule() -> str:
-    """What changed in Stripe since it was last read is mirrored."""
-    return _carry_out(_scheduled(ReportRun.Kind.CHANGES))
+    """What changed in Stripe since it was last read is mirrored, or an interrupted full sync went on."""
+    goes_on = goes_on_by_itself(now=timezone.now())
+    return _carry_out(_scheduled(ReportRun.Kind.SYNC if goes_on else ReportRun.Kind.CHANGES))
 
 
 def sync_on_schedule() -> str:
@@ -87,7 +89,7 @@ def _carry_out(run: ReportRun) -> str:
                 openmeter=connections.openmeter,
                 invoice_grace=connections.config.invoice_grace,
                 clock=timezone.now,
-                # What a sync leaves undone is done again from the beginning, so it gets more.
+                # A sync has little to show before it is finished, so it gets more.
                 time_is_up=_time_is_up(2 * budget),
             )
     except RunIsTaken:

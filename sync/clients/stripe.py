@@ -101,18 +101,18 @@ class StripeGateway:
         """Yield every meter, a page at a time."""
         return self._calls.pages(self._api.billing.meters.list, parse_meter)
 
-    def prices(self) -> Iterator[list[StripePrice]]:
+    def prices(self, *, after: str = "") -> Iterator[list[StripePrice]]:
         """Yield every price, archived ones too, with product name and tiers."""
-        asked = {"expand": ["data.product", "data.tiers"]}
+        asked = {"expand": ["data.product", "data.tiers"]} | _after(after)
         return self._calls.pages(self._api.prices.list, parse_price, asked)
 
-    def customers(self) -> Iterator[list[StripeCustomer]]:
+    def customers(self, *, after: str = "") -> Iterator[list[StripeCustomer]]:
         """Yield every customer; Stripe leaves those on a test clock out of this list."""
-        return self._calls.pages(self._api.customers.list, parse_customer)
+        return self._calls.pages(self._api.customers.list, parse_customer, _after(after))
 
-    def subscriptions(self) -> Iterator[list[StripeSubscription]]:
+    def subscriptions(self, *, after: str = "") -> Iterator[list[StripeSubscription]]:
         """Yield subscriptions of every status; Stripe leaves those on a test clock out of this list."""
-        return self._subscription_pages({"status": "all"})
+        return self._subscription_pages({"status": "all"} | _after(after))
 
     def events(self, *, since: datetime) -> Iterator[list[StripeEvent]]:
         """Yield what happened to mirrored objects from `since` on, newest first."""
@@ -276,6 +276,11 @@ class StripeGateway:
             listed = self._calls.pages(self._api.subscription_items.list, dict, asked)
             items = [item for page in listed for item in page]
         return self._calls.read_answer(body, lambda whole: parse_subscription(whole, items=items))
+
+
+def _after(stripe_id: str) -> dict[str, Any]:
+    """Return what lets a list go on after an object."""
+    return {"starting_after": stripe_id} if stripe_id else {}
 
 
 def _under(idempotency_key: str) -> stripe.RequestOptions:

@@ -9,6 +9,7 @@ import stripe
 
 from sync.clients.pacing import Pacer
 from sync.clients.stripe_errors import Call, Peer, translate, unusable
+from sync.domain.retries import CURSOR_GONE
 from sync.ports import NotFound, TemporaryFailure
 
 Body = Mapping[str, Any]
@@ -88,7 +89,7 @@ class StripeCalls:
             except NotFound as gone:
                 # The row that the cursor names was deleted meanwhile: this says nothing of the others.
                 message = "A list changed while it was read from Stripe; run this again."
-                raise TemporaryFailure(message, maybe_arrived=False) from gone
+                raise TemporaryFailure(message, maybe_arrived=False, code=CURSOR_GONE) from gone
             rows: Sequence[Body] = page.get("data") or []
             yield [self.read_answer(row, parse) for row in rows]
             if not page.get("has_more") or not rows:

@@ -21,3 +21,7 @@ def retry_delay(*, attempts: int, jitter: float) -> timedelta:
 def may_resend(*, first_sent_at: datetime, maybe_arrived: bool, now: datetime) -> bool:
     """Whether sending under the same identifier is safe: Stripe would still notice a repetition."""
     return not maybe_arrived or now - first_sent_at < RESEND_LIMIT
+
+
+CURSOR_GONE = "cursor_gone"
+"""Code of the failure that says that a list cannot go on: the object it goes on after was deleted."""

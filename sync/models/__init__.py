@@ -4,6 +4,7 @@ from sync.models.catalog import Meter, Price
 from sync.models.customers import Customer, StripeAccount, Subject
 from sync.models.findings import Finding
 from sync.models.ledger import CallBudget, DeliveryAttempt, Enrolment, UsageReport
+from sync.models.listings import Listing
 from sync.models.pauses import Pause
 from sync.models.runs import ReportRun
 from sync.models.subscriptions import BillingPeriod, Subscription, SubscriptionItem, SubscriptionPause
@@ -18,6 +19,7 @@ __all__ = [
     "Enrolment",
     "Finding",
     "Incident",
+    "Listing",
     "Meter",
     "Pause",
     "Price",

@@ -41,6 +41,8 @@ class MirrorSummary:
     openmeter_problem: str
     remark: str = ""
     """What people should know about how it was read."""
+    went_on: bool = False
+    """Whether part of it was read by an earlier sync, which was interrupted."""
 
 
 def ask_for_meters(openmeter: UsageSource) -> tuple[Mapping[int, MeterProblem] | None, str]:

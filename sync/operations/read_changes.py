@@ -26,6 +26,7 @@ OLDEST_MARK = timedelta(days=29)
 """Stripe keeps events for 30 days: a mark this old may have a gap behind it."""
 MOST_SINGLE_READS = 500
 """If more than this changed (a month begins), whole lists are read: a hundred objects a call."""
+PAGE = 100
 
 KINDS: Mapping[str, type[models.Model]] = {
     "billing.meter": Meter,
@@ -59,7 +60,7 @@ def read_changes(
     if mark and not why_all:
         progress("events: 0")
         changed = _changed(stripe.events(since=mark - OVERLAP), progress=progress)
-        if len(changed) > MOST_SINGLE_READS:
+        if len(changed) > _most_single_reads():
             why_all = f"{len(changed)} objects changed"
     if why_all:
         summary = mirror_stripe(
@@ -87,6 +88,12 @@ def _why_no_mark_will_do(mark: datetime | None, *, now: datetime) -> str:
     if now - mark > OLDEST_MARK:
         return f"changes were last read on {mark:%Y-%m-%d}, and Stripe keeps them for 30 days"
     return ""
+
+
+def _most_single_reads() -> int:
+    """Return how many objects are read one by one before whole lists take fewer calls."""
+    rows = sum(model._default_manager.count() for model in KINDS.values())  # noqa: SLF001
+    return max(MOST_SINGLE_READS, rows // PAGE)
 
 
 @dataclass(frozen=True, slots=True)

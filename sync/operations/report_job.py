@@ -14,7 +14,7 @@ from sync.operations.deliver_reports import deliver_reports
 from sync.operations.delivery_terms import Delivered, DeliveryRules
 from sync.operations.keep_run import Heartbeat, end_run
 from sync.operations.mirror_lists import count_in, step_of
-from sync.operations.mirror_stripe import mirror_stripe
+from sync.operations.mirror_whole import mirror_whole
 from sync.operations.plan_meters import Remarks, plan_meters, unplannable
 from sync.operations.plan_reports import MeterPlan
 from sync.operations.report_request import ReportRequest, ReportRules, check_scope
@@ -132,7 +132,7 @@ class ReportJob:
 
     def _mirror(self) -> None:
         try:
-            summary = mirror_stripe(
+            summary = mirror_whole(
                 stripe=self.stripe,
                 openmeter=self.openmeter,
                 clock=self.clock,

@@ -9,10 +9,11 @@ from sync.operations.begin_run import begin_checked_run
 from sync.operations.conclude_mirror import MirrorSummary
 from sync.operations.keep_run import Heartbeat, end_run, interrupt_lapsed_runs
 from sync.operations.mirror_lists import count_in, step_of
-from sync.operations.mirror_stripe import mirror_stripe
+from sync.operations.mirror_whole import mirror_whole
 from sync.operations.read_changes import read_changes
 from sync.ports import BillingGateway, SyncError, UsageSource
 from sync.queries.pauses import open_pauses
+from sync.queries.unfinished_sync import unfinished_sync
 
 Status = ReportRun.Status
 
@@ -61,14 +62,15 @@ def sync_stripe(
         if time_is_up():
             raise _Stopped(Status.PARTIAL)
 
-    mirror = read_changes if run.kind == ReportRun.Kind.CHANGES else mirror_stripe
+    mirror = read_changes if run.kind == ReportRun.Kind.CHANGES else mirror_whole
     try:
         summary = mirror(
             stripe=stripe, openmeter=openmeter, clock=clock, invoice_grace=invoice_grace, progress=watch
         )
     except _Stopped as stopped:
         note = "It was stopped; what was read until then is kept, and the next sync completes it."
-        end_run(run, status=stopped.status, notes=[note], now=clock())
+        how_far = unfinished_sync(now=clock())
+        end_run(run, status=stopped.status, notes=[note, *([how_far] if how_far else [])], now=clock())
         return SyncResult(run=run, summary=None)
     except SyncError as error:
         end_run(run, status=Status.FAILED, error=str(error), now=clock())

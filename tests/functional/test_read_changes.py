@@ -10,6 +10,7 @@ from sync.models import (
     Customer,
     Enrolment,
     Finding,
+    Listing,
     Meter,
     Price,
     ReportRun,
@@ -20,7 +21,10 @@ from sync.models import (
 from sync.operations import read_changes as module
 from sync.operations.sync_stripe import sync_stripe
 from sync.ports import Misconfigured, TemporaryFailure
+from sync.queries.unfinished_sync import goes_on_by_itself
+from sync.tasks import read_changes_on_schedule
 from sync.wiring import connect
+from tests.world import HOUR, Metered
 
 LISTS = ("customers", "prices", "subscriptions")
 
@@ -221,3 +225,92 @@ class TestPermission:
             read(world)
         assert ReportRun.objects.get().status == "failed"
         assert timezone.is_aware(ReportRun.objects.get().finished_at)
+
+
+class TestInterruptedFullSync:
+    """A full sync that its time is too short for goes on where it stopped."""
+
+    @pytest.fixture(autouse=True)
+    def _small(self, monkeypatch):
+        monkeypatch.setattr("sync.clients.stripe_calls.PAGE", 2)
+        monkeypatch.setattr("sync.clients.stripe_calls.READS_PER_SECOND", 10_000)
+        monkeypatch.setattr("sync.models.listings.WORTH_GOING_ON", 1)
+
+    @pytest.fixture
+    def people(self, world):
+        """Let seven customers be mirrored; then an hour passes."""
+        tokens = world.meter()
+        made = [world.subscriber(tokens, f"c{number}") for number in range(7)]
+        world.sync()
+        world.later(hours=1)
+        return made
+
+    def full_sync(self, world, *, until=""):
+        """Sync until the progress says so; return the run."""
+        said = []
+        connections = connect(config=world.config)
+        return sync_stripe(
+            run=ReportRun(kind="sync", trigger="command", queued_at=world.now),
+            stripe=connections.stripe,
+            openmeter=connections.openmeter,
+            invoice_grace=HOUR,
+            clock=lambda: world.now,
+            progress=said.append,
+            time_is_up=lambda: until in said,
+        ).run
+
+    def test_goes_on_there_and_ends_as_if_it_had_not_stopped(self, world, people):
+        oldest, read = people[0], people[6]
+        world.stripe("DELETE", f"/customers/{oldest.customer}")
+        run = self.full_sync(world, until="customers: 4")
+        assert (run.status, Customer.objects.filter(deleted_at=None).count()) == ("partial", 7)
+        assert "customers: 4 so far" in run.notes
+        world.later(hours=5)
+        world.stripe("POST", f"/customers/{read.customer}", name="Renamed")
+        world.stripe("DELETE", f"/customers/{people[5].customer}")
+        tokens = Price.objects.get().stripe_id
+        fresh = world.subscribe(
+            world.stripe("POST", "/customers", name="new")["id"], Metered("tokens", "", tokens), "new"
+        )
+        world.control.clear_requests()
+        run = self.full_sync(world)
+        assert run.status == "succeeded"
+        assert "It went on where an earlier sync had stopped: prices after 1, customers after 4." in run.notes
+        pages = [call for call in world.control.requests() if call["path"] == "/v1/customers"]
+        # One to see that the place is there, one for the two who are left of six: all take four.
+        assert len(pages) == 2
+        deleted = Customer.objects.exclude(deleted_at=None).values_list("stripe_id", flat=True)
+        assert set(deleted) == {oldest.customer, people[5].customer}
+        assert Customer.objects.get(stripe_id=read.customer).name == "Renamed"
+        assert Subscription.objects.get(stripe_id=fresh.subscription).customer.name == "new"
+        assert not Listing.objects.exists()
+        assert StripeAccount.objects.get().events_read_through == world.now
+
+    def test_begins_a_list_again_whose_place_is_gone(self, world, people):
+        self.full_sync(world, until="customers: 4")
+        world.later(minutes=1)
+        world.stripe("DELETE", f"/customers/{Listing.objects.get(kind='customers').after}")
+        run = self.full_sync(world)
+        assert run.status == "succeeded"
+        assert Customer.objects.filter(deleted_at=None).count() == 6
+
+    def test_begins_anew_after_too_long(self, world, people):
+        self.full_sync(world, until="customers: 4")
+        world.later(days=8)
+        assert "went on" not in self.full_sync(world).notes
+
+    def test_is_taken_up_by_the_schedule_in_turn_and_shown_before_it(self, world, office, people):
+        run = self.full_sync(world, until="customers: 4")
+        with office.now():
+            assert not goes_on_by_itself(now=world.now)
+            read_changes_on_schedule()
+            assert ReportRun.objects.latest("pk").kind == "changes"
+            page = office.get(office.browser(), "/sync/reportrun/sync/").content.decode()
+            assert "customers: 4 so far. This one goes on there." in page
+            ReportRun.objects.filter(pk=run.pk).update(status="cancelled")
+            assert not goes_on_by_itself(now=world.now)
+            ReportRun.objects.filter(pk=run.pk).update(status="interrupted")
+            read_changes_on_schedule()
+        last = ReportRun.objects.latest("pk")
+        assert (last.kind, last.status) == ("sync", "succeeded")
+        assert not Listing.objects.exists()

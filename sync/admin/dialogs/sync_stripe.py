@@ -9,6 +9,7 @@ from sync.admin.dialogs.dialog import Dialog, Outcome, Place, Preview
 from sync.admin.formats import when
 from sync.enqueue import enqueue_run
 from sync.models import ReportRun
+from sync.queries.unfinished_sync import unfinished_sync
 
 Status = ReportRun.Status
 
@@ -37,10 +38,14 @@ class SyncStripe(Dialog):
         going_on = syncs.filter(status__in=(Status.QUEUED, Status.RUNNING)).first()
         if going_on:
             return Preview(nothing_to_do=_link(going_on, "is doing this already; you can watch it."))
+        how_far = unfinished_sync(now=timezone.now())
+        goes_on = [f"{how_far} This one goes on there."] if how_far else []
         last = syncs.filter(status__in=(Status.SUCCEEDED, Status.PARTIAL)).first()
         if last is None:
-            return Preview(sentences=["Stripe was never read before."])
-        return Preview(sentences=[_link(last, format_html("did this last, {}.", when(last.finished_at)))])
+            return Preview(sentences=["Stripe was never read to the end before.", *goes_on])
+        return Preview(
+            sentences=[_link(last, format_html("did this last, {}.", when(last.finished_at))), *goes_on]
+        )
 
     def act(self, form: forms.Form) -> Outcome:  # noqa: ARG002 - the reason goes into the log
         """Queue it."""
