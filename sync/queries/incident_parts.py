@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count
-from django.db.models.functions import TruncDate
+from django.db.models import Count, F, Value
+from django.db.models.functions import Coalesce, NullIf, TruncDate
 
 from sync.models import Incident, UsageReport
 from sync.queries.reporting_health import WAITING, Problem, periods_in_danger
@@ -37,8 +37,10 @@ def incident_parts(problem: Problem, *, now: datetime) -> Sequence[IncidentPart]
 
 
 def _periods(now: datetime) -> list[IncidentPart]:
-    rows = periods_in_danger(now).values_list(
-        "item__stripe_id", "item__meter__event_name", "end", "closes_at", "paused"
+    rows = (
+        periods_in_danger(now)
+        .annotate(slug=_slug("item__meter__"))
+        .values_list("item__stripe_id", "slug", "end", "closes_at", "paused")
     )
     return [
         IncidentPart(
@@ -56,9 +58,9 @@ def _periods(now: datetime) -> list[IncidentPart]:
 def _waiting(kind: Incident.Kind) -> list[IncidentPart]:
     rows = (
         UsageReport.objects.filter(WAITS_FOR_A_PERSON, status=kind.value)
-        .annotate(day=TruncDate("created_at"))
-        .order_by("enrolment__meter__event_name", "day")
-        .values_list("enrolment__meter__stripe_id", "enrolment__meter__event_name", "day")
+        .annotate(slug=_slug("enrolment__meter__"), day=TruncDate("created_at"))
+        .order_by("slug", "enrolment__meter__stripe_id", "day")
+        .values_list("enrolment__meter__stripe_id", "slug", "day")
         .annotate(count=Count("pk"))
     )
     return [
@@ -72,3 +74,8 @@ def _waiting(kind: Incident.Kind) -> list[IncidentPart]:
         )
         for stripe_id, meter, day, count in rows
     ]
+
+
+def _slug(prefix: str) -> Coalesce:
+    """Return the name that people use for a meter, as `Meter.slug` does."""
+    return Coalesce(NullIf(F(f"{prefix}openmeter_slug"), Value("")), F(f"{prefix}event_name"))
