@@ -8,6 +8,7 @@ from django.db.models import F, Q
 from sync.domain.accounts import Counts
 from sync.models.catalog import Meter
 from sync.models.customers import Customer
+from sync.models.expressions import Literal
 from sync.models.fields import QuantityField
 from sync.models.runs import ReportRun
 
@@ -205,6 +206,11 @@ class UsageReport(models.Model):
     def sender(self) -> ReportRun | None:
         """The run that sent it last, or None: nothing was sent yet."""
         return (self.sent_by or self.run) if self.first_sent_at else None
+
+
+def is_unsettled() -> Q:
+    """Return the condition for rows that are not settled, written as the index of these is."""
+    return Q(status__in=[Literal(status.value) for status in UsageReport.UNSETTLED])
 
 
 def how_it_counts(status: str, *, written_off: bool) -> Counts:

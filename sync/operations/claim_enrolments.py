@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Min, Q, QuerySet
+from django.db.models import Exists, Min, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from sync.models import Enrolment, UsageReport
+from sync.models.ledger import is_unsettled
 from sync.operations.confirmed_reports import ConfirmedReports
 from sync.queries.pauses import unpaused
 from sync.queries.planning import Scope, enrolments_in
@@ -58,7 +59,10 @@ def claim_enrolments(
     before = time.monotonic()
     free = _unpaused(scope).filter(_is_free()).exclude(pk__in=list(leave_out))
     candidates = list(
-        UsageReport.objects.filter(due_reports(due_by), _among(only), enrolment__in=free)
+        # Exists, not IN: what is not settled is looked through, not all that these ever reported.
+        UsageReport.objects.filter(
+            is_unsettled(), due_reports(due_by), _among(only), Exists(free.filter(pk=OuterRef("enrolment")))
+        )
         .values("enrolment")
         .annotate(closes_first=Min("closes_at"))
         .order_by("closes_first", "enrolment")

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sync.models import UsageReport
+from sync.models import Meter, UsageReport
+from sync.models.ledger import is_unsettled
 from sync.operations.confirmed_reports import ConfirmedReports
 
 Status = UsageReport.Status
@@ -54,15 +55,14 @@ def load_lanes(
     not among `only` waits as if for a person: what a confirmed run must not send.
     """
     rows = (
-        UsageReport.objects.filter(
-            enrolment__in=enrolments,
-            status__in=(Status.PENDING, Status.SENDING, Status.UNKNOWN, *SETTLED_BY_PEOPLE),
-        )
-        .select_related("enrolment__customer", "enrolment__meter")
+        UsageReport.objects.filter(is_unsettled(), enrolment__in=enrolments)
+        .select_related("enrolment__customer")
         .order_by("enrolment", "slice_start", "revision")
     )
     by_enrolment: dict[int, list[UsageReport]] = {}
+    meters = Meter.objects.in_bulk()  # few, and each serves many reports
     for row in rows.iterator(chunk_size=2000):
+        row.enrolment.meter = meters[row.enrolment.meter_id]
         by_enrolment.setdefault(row.enrolment_id, []).append(row)
     lanes = {pk: Lane(_sendable(reports, due_by, only)) for pk, reports in by_enrolment.items()}
     return {pk: lane for pk, lane in lanes.items() if lane.reports}

@@ -76,8 +76,9 @@ def _commit_sending(reports: Sequence[UsageReport], run: ReportRun, now: datetim
     again = {report.pk for report in reports if report.maybe_arrived}
     fresh = {report.pk for report in reports} - again
     # What surely never arrived may count its 23 h from now on.
-    UsageReport.objects.filter(pk__in=fresh).update(**common, first_sent_at=now)
-    UsageReport.objects.filter(pk__in=again).update(**common, maybe_arrived=True)
+    for ids, differs in ((fresh, {"first_sent_at": now}), (again, {"maybe_arrived": True})):
+        if ids:
+            UsageReport.objects.filter(pk__in=ids).update(**common, **differs)
     for report in reports:
         report.status, report.next_attempt_at = Status.SENDING, None
         report.attempts += 1

@@ -20,8 +20,7 @@ def reserve_calls(*, wanted: int, per_second: int) -> tuple[int, float]:
     The calls may start `1 / per_second` apart. Must be called inside a transaction: the reservation is
     committed with what it was made for.
     """
-    CallBudget.objects.get_or_create(name=BUDGET, defaults={"next_call_at": _database_now()})
-    budget = CallBudget.objects.select_for_update().get(name=BUDGET)
+    budget = _locked_budget()
     now = _database_now()
     if budget.next_call_at > now + CLOCK_JUMP:
         budget.next_call_at = now
@@ -33,6 +32,15 @@ def reserve_calls(*, wanted: int, per_second: int) -> tuple[int, float]:
         budget.next_call_at = first + timedelta(seconds=granted / per_second)
         budget.save(update_fields=["next_call_at"])
     return granted, lead.total_seconds()
+
+
+def _locked_budget() -> CallBudget:
+    locked = CallBudget.objects.select_for_update()
+    found = locked.filter(name=BUDGET).first()
+    if found:
+        return found
+    CallBudget.objects.get_or_create(name=BUDGET, defaults={"next_call_at": _database_now()})
+    return locked.get(name=BUDGET)
 
 
 def postpone_calls(delay: timedelta) -> None:

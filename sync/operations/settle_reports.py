@@ -9,6 +9,7 @@ from django.db import transaction
 
 from sync.domain.retries import retry_delay
 from sync.models import DeliveryAttempt, Finding, Meter, ReportRun, UsageReport
+from sync.models.expressions import TextByKey
 from sync.operations.measure_anew import measure_slices_anew
 from sync.operations.pause_reporting import pause_for_stripe
 from sync.operations.record_findings import FoundIssue, about_report, record_findings
@@ -161,12 +162,17 @@ def _was_in_doubt(report: UsageReport, answer: Answer, now: datetime) -> bool:
 
 def _write(kept: Sequence[Settled], now: datetime) -> None:
     """Store what the rows became. Delivered ones, nearly all, differ in nothing but the request id."""
-    delivered = [one.report for one in kept if one.report.status == Status.DELIVERED]
-    others = [one.report for one in kept if one.report.status != Status.DELIVERED]
-    UsageReport.objects.filter(pk__in=[report.pk for report in delivered]).update(
-        status=Status.DELIVERED, delivered_at=now, next_attempt_at=None, maybe_arrived=False, error=""
-    )
-    UsageReport.objects.bulk_update(delivered, ["stripe_request_id"], batch_size=200)
+    delivered = {one.report.pk: one.report for one in kept if one.report.status == Status.DELIVERED}
+    if delivered:
+        UsageReport.objects.filter(pk__in=delivered).update(
+            status=Status.DELIVERED,
+            delivered_at=now,
+            next_attempt_at=None,
+            maybe_arrived=False,
+            error="",
+            stripe_request_id=TextByKey({pk: report.stripe_request_id for pk, report in delivered.items()}),
+        )
+    others = [one.report for one in kept if one.report.pk not in delivered]
     UsageReport.objects.bulk_update(others, _CHANGED, batch_size=200)
 
 

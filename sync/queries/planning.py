@@ -7,13 +7,21 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from sync.domain.accounts import Counts
 from sync.domain.periods import BilledItem, Period, item_start
 from sync.domain.slices import OLDEST_EVENT
 from sync.domain.timeline import SECOND, Span, floor_to
-from sync.models import BillingPeriod, Enrolment, Meter, Subject, SubscriptionItem, UsageReport
+from sync.models import (
+    BillingPeriod,
+    Enrolment,
+    Meter,
+    Subject,
+    SubscriptionItem,
+    SubscriptionPause,
+    UsageReport,
+)
 from sync.models.ledger import how_it_counts
 from sync.queries.pauses import unpaused
 
@@ -149,41 +157,68 @@ def _attach_subjects(found: dict[int, EnrolmentToPlan], ids: Sequence[int]) -> N
 
 def attach_items(found: dict[int, EnrolmentToPlan], ids: Sequence[int], meter: Meter, now: datetime) -> None:
     """Give enrolments on a meter the items that bill it, with their periods of the last five weeks."""
-    # A period that closed before this can hold nothing that Stripe would still take.
-    recent = BillingPeriod.objects.filter(end__gt=now - OLDEST_EVENT - timedelta(days=1))
-    items = (
+    items = list(
         # A legacy price may name a meter in its metadata, but Stripe bills no meter events on it.
         SubscriptionItem.objects.filter(meter=meter, price__meter=meter)
         .filter(subscription__customer__enrolments__in=ids)
-        .annotate(enrolment_id=F("subscription__customer__enrolments__pk"))
-        .select_related("subscription")
-        .prefetch_related(Prefetch("periods", recent, to_attr="recent_periods"), "subscription__pauses")
         .order_by("pk")
+        .values_list("subscription__customer__enrolments__pk", *_ITEM_COLUMNS, named=True)
     )
+    periods, pauses = _recent_periods(items, now), _pauses(items)
     for item in items:
-        found[item.enrolment_id].items.append(_billed(item, item.recent_periods))
+        billed = _billed(item, periods[item.pk], pauses[item.subscription_id])
+        found[item[0]].items.append(billed)
 
 
-def _billed(item: SubscriptionItem, periods: Iterable[BillingPeriod]) -> BilledItem:
-    subscription = item.subscription
-    ends = (subscription.ended_at, item.deleted_at, subscription.deleted_at, subscription.cancel_at)
+_ITEM_COLUMNS = (
+    *("pk", "created_at", "deleted_at", "subscription_id"),
+    *(f"subscription__{name}" for name in ("status", "created_at", "start_date", "trial_start", "trial_end")),
+    *(f"subscription__{name}" for name in ("cancel_at", "ended_at", "deleted_at")),
+)
+"""What decides when an item is billed; whole objects of thousands take twice the time."""
+
+
+def _recent_periods(items: Iterable[Any], now: datetime) -> Mapping[int, list[Period]]:
+    # A period that closed before this can hold nothing that Stripe would still take.
+    since = now - OLDEST_EVENT - timedelta(days=1)
+    rows = BillingPeriod.objects.filter(item__in=[item.pk for item in items], end__gt=since).order_by("start")
+    periods: dict[int, list[Period]] = defaultdict(list)
+    for item_id, start, end, closes_at in rows.values_list("item_id", "start", "end", "closes_at"):
+        periods[item_id].append(Period(span=Span(start, end), closes_at=closes_at))
+    return periods
+
+
+def _pauses(items: Iterable[Any]) -> Mapping[int, list[Span]]:
     # What Stripe does not date is dated by when it was seen, and OpenMeter knows whole seconds only.
-    unbilled = [
-        Span(floor_to(pause.start, SECOND), floor_to(pause.end or FOR_EVER, SECOND))
-        for pause in subscription.pauses.all()
-    ]
-    if subscription.trial_end:
-        unbilled.append(Span(subscription.trial_start or subscription.start_date, subscription.trial_end))
+    subscriptions = {item.subscription_id for item in items}
+    rows = SubscriptionPause.objects.filter(subscription__in=subscriptions).order_by()
+    pauses: dict[int, list[Span]] = defaultdict(list)
+    for subscription_id, start, end in rows.values_list("subscription_id", "start", "end"):
+        pauses[subscription_id].append(Span(floor_to(start, SECOND), floor_to(end or FOR_EVER, SECOND)))
+    return pauses
+
+
+def _billed(item: Any, periods: Sequence[Period], pauses: Sequence[Span]) -> BilledItem:
+    ends = (
+        item.subscription__ended_at,
+        item.deleted_at,
+        item.subscription__deleted_at,
+        item.subscription__cancel_at,
+    )
+    trial: list[Span] = []
+    if item.subscription__trial_end:
+        began = item.subscription__trial_start or item.subscription__start_date
+        trial = [Span(began, item.subscription__trial_end)]
     return BilledItem(
-        status=subscription.status,
-        periods=[Period(span=Span(p.start, p.end), closes_at=p.closes_at) for p in periods],
+        status=item.subscription__status,
+        periods=periods,
         starts_at=item_start(
             created_at=item.created_at,
-            subscription_created_at=subscription.created_at,
-            start_date=subscription.start_date,
+            subscription_created_at=item.subscription__created_at,
+            start_date=item.subscription__start_date,
         ),
         ends_at=min((floor_to(end, SECOND) for end in ends if end), default=None),
-        unbilled=unbilled,
+        unbilled=[*pauses, *trial],
     )
 
 
