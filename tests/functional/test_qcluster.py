@@ -63,6 +63,18 @@ def kind(request) -> tuple[Databases, str]:
     return request.getfixturevalue("databases" if own else database), broker
 
 
+OWN_IS_POSTGRESQL = settings.DATABASES["default"]["ENGINE"].endswith("postgresql")
+
+
+# Redis stands beside PostgreSQL, as in production.
+@pytest.fixture(params=["orm", "redis"] if OWN_IS_POSTGRESQL else ["orm"])
+def own_kind(request, databases) -> tuple[Databases, str]:
+    """Return the suite's own databases and each broker that is used with them."""
+    if request.param == "redis" and not answers(REDIS):
+        pytest.skip(f"nothing answers on {REDIS[0]}:{REDIS[1]}, where redis is looked for")
+    return databases, request.param
+
+
 class Office:
     """A business, its console, and as many clusters as a test starts."""
 
@@ -148,8 +160,8 @@ class TestTwoClusters:
 
 
 class TestKilledCluster:
-    def test_is_noticed_and_the_next_run_completes_its_work(self, databases, sandbox, sandbox_server, config):
-        with opened((databases, "orm"), sandbox, sandbox_server, config, customers=8) as office:
+    def test_is_noticed_and_the_next_run_completes_its_work(self, own_kind, sandbox, sandbox_server, config):
+        with opened(own_kind, sandbox, sandbox_server, config, customers=8) as office:
             control = office.business.world.control
             control.fault(EVENTS, times=8, delay_ms=3000, cut="after")
             killed = office.start_cluster()
@@ -171,9 +183,9 @@ class TestKilledCluster:
 
 class TestStoppedCluster:
     def test_ends_in_order_and_leaves_the_rest_to_the_next_one(
-        self, databases, sandbox, sandbox_server, config
+        self, own_kind, sandbox, sandbox_server, config
     ):
-        with opened((databases, "orm"), sandbox, sandbox_server, config, customers=60) as office:
+        with opened(own_kind, sandbox, sandbox_server, config, customers=60) as office:
             office.console.env["STRIPE_RATE_LIMIT"] = "10"
             cluster = office.start_cluster()
             office.fire()
