@@ -1,5 +1,6 @@
 """People at work in the console: browsers, the queue, and the world's time."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from django.urls import reverse
 from django.utils.module_loading import import_string
 from django_q.models import OrmQ
 
+from sync.admin.dialogs.confirmation import TypedField
 from tests.world import World
 
 
@@ -61,6 +63,11 @@ class Office:
         with self.now(), self._commit(execute=True):
             return browser.post(url, data)
 
+    def confirm(self, browser: Client, url: str, **data: Any) -> HttpResponse:
+        """Look at a dialog, and confirm what it shows; nothing that it wants typed is typed by itself."""
+        shown = self.get(browser, url, **{name: value for name, value in data.items() if name != "why"})
+        return self.post(browser, url, **carried_back(shown) | data)
+
     def work(self) -> list[Any]:
         """Carry out every queued task as a worker does, from its stored payload; return the results."""
         results = []
@@ -75,6 +82,17 @@ class Office:
 def dialog_url(model: str, name: str, *args: int) -> str:
     """Return a dialog's address, of one row or of the list."""
     return reverse(f"admin:sync_{model}_{name}", args=args)
+
+
+def carried_back(answer: HttpResponse) -> dict[str, str]:
+    """Return what a dialog's form carries back of what it showed."""
+    return dict(re.findall(r'name="(shown)" value="([^"]+)"', text_of(answer)))
+
+
+def typed(answer: HttpResponse) -> dict[str, str]:
+    """Return what a dialog wants typed, as somebody who reads it types it."""
+    fields = answer.context["form"].fields.items()  # type: ignore[attr-defined]
+    return {name: field.expected for name, field in fields if isinstance(field, TypedField)}
 
 
 def text_of(answer: HttpResponse) -> str:

@@ -70,6 +70,11 @@ class PriceTerms:
         """Whether every unit costs the same, however many there are."""
         return self.billing_scheme != "tiered" and not self.transform_quantity
 
+    @property
+    def is_known(self) -> bool:
+        """Whether there is anything to reckon with; Stripe has no amount where a customer chooses one."""
+        return bool(self.tiers) if self.billing_scheme == "tiered" else self.unit_amount is not None
+
     def amount(self, quantity: Decimal) -> Money:
         """Return what a period's whole quantity costs, not rounded; below zero counts as zero."""
         with localcontext(_CONTEXT):

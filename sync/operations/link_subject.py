@@ -49,6 +49,11 @@ def why_taken(key: str, *, customer: Customer) -> str:
     return _why_taken(list(spans), key=key.strip(), customer=customer)
 
 
+def link_begins(*, key: str, since: datetime | None) -> datetime | None:
+    """Return when a link would begin that should hold since `since`: not before the key is free."""
+    return _not_before_it_is_free(list(Subject.objects.filter(key=key.strip())), since)
+
+
 def check_key(key: str) -> str:
     """Return a key without blanks around it; raise `InvalidInput` for one that is empty or too long."""
     key = key.strip()
@@ -85,6 +90,10 @@ def _begin(
     """Return when the link begins: when it should, but not before the key is free."""
     if taken := _why_taken(spans, key=key, customer=customer):
         raise InvalidInput(taken)
+    return _not_before_it_is_free(spans, since)
+
+
+def _not_before_it_is_free(spans: Sequence[Subject], since: datetime | None) -> datetime | None:
     ends = [row.valid_to for row in spans if row.valid_to and not row.never_held]
     if not ends:
         return since

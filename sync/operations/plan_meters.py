@@ -52,7 +52,7 @@ def plan_meters(
     in_scope = enrolments_in(request.scope)
     meters = list(Meter.objects.filter(pk__in=in_scope.values("meter")))
     billed = set(living_items().values_list("meter", flat=True).distinct())
-    standing = _say_what_is_paused(in_scope, remarks)
+    standing = _say_what_is_paused(in_scope, request.as_if_over, remarks)
     for number, meter in enumerate(meters):
         progress(number, len(meters))
         if meter.obstacle:
@@ -66,10 +66,10 @@ def plan_meters(
     progress(len(meters), len(meters))
 
 
-def _say_what_is_paused(enrolments: QuerySet[Enrolment], remarks: Remarks) -> set[int]:
+def _say_what_is_paused(enrolments: QuerySet[Enrolment], as_if_over: int, remarks: Remarks) -> set[int]:
     """Return the meters that stand still, and say of every pause that concerns these that there is one."""
     standing: set[int] = set()
-    for pause in pauses_of(enrolments):
+    for pause in pauses_of(enrolments, as_if_over=as_if_over):
         (remarks.errors if pause.by_stripe else remarks.notes).append(pause.sentence)
         if pause.meter_id:
             standing.add(pause.meter_id)
@@ -88,7 +88,13 @@ def _try_to_plan(
     since = request.window.start if request.window else now - rules.tail
     planning = PlanningRules(tail=rules.tail, brake_percent=rules.brake_percent, limit=request.window)
     try:
-        enrolments = enrolments_to_plan(meter, scope=request.scope, since=floor_to(since, HOUR), now=now)
+        enrolments = enrolments_to_plan(
+            meter,
+            scope=request.scope,
+            since=floor_to(since, HOUR),
+            now=now,
+            as_if_over=request.as_if_over,
+        )
         return plan_meter(
             meter=meter, enrolments=enrolments, source=source, rules=planning, now=now, on_answer=alive
         )

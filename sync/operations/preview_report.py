@@ -12,6 +12,7 @@ from django.db.models import Q, QuerySet
 from sync.domain.pricing import Money
 from sync.domain.quantities import exact_sum
 from sync.domain.slices import is_late
+from sync.domain.stake import Movement, Stake, stake_of
 from sync.models import Enrolment, UsageReport
 from sync.operations.confirm_plan import confirmation_of
 from sync.operations.confirmed_reports import shown_with
@@ -59,6 +60,8 @@ class ReportPreview:
     """Meter's name → units of all lines."""
     amounts: Sequence[Money] = ()
     """The money of all lines, one amount per currency."""
+    stake: Stake = field(default_factory=Stake)
+    """What all reports move, before lines set ups and downs off against each other."""
     more: int = 0
     """How many lines there are beside those shown."""
     due: int = 0
@@ -91,8 +94,12 @@ class _Move:
     units: Decimal
 
 
-def preview_report(*, scope: Scope, source: UsageSource, rules: ReportRules, now: datetime) -> ReportPreview:
+def preview_report(
+    *, scope: Scope, source: UsageSource, rules: ReportRules, now: datetime, as_if_over: int = 0
+) -> ReportPreview:
     """Return what a run of this scope would send if it planned now; nothing is written.
+
+    `as_if_over` is a pause that is not minded: then this is what would be sent if it were resumed.
 
     OpenMeter is asked exactly as the run asks it. What was planned before and waits to be sent is part of
     it. Raises `InvalidInput` for a scope that the console does not know.
@@ -101,7 +108,7 @@ def preview_report(*, scope: Scope, source: UsageSource, rules: ReportRules, now
     remarks = Remarks()
     plans = list(
         plan_meters(
-            request=ReportRequest(scope=scope, as_of=now),
+            request=ReportRequest(scope=scope, as_of=now, as_if_over=as_if_over),
             source=source,
             rules=rules,
             clock=lambda: now,
@@ -109,17 +116,18 @@ def preview_report(*, scope: Scope, source: UsageSource, rules: ReportRules, now
         )
     )
     superseded = {pk for plan in plans for one in plan.enrolments for pk in one.superseded}
-    pending = _pending(scope)
+    pending = _pending(scope, as_if_over)
     waiting = [(row, move) for row, move in pending if row.pk not in superseded]
     due = [move for row, move in waiting if not _comes_too_late(row, now)]
     priced = _priced([*due, *_planned(plans)], without=[move for _, move in pending])
-    lines, units, customers = _lines(priced)
+    known = _known(priced)
+    lines, units, customers = _lines(priced, known)
     aside = Counter(report.status.value for plan in plans for report in plan.reports)
     aside.pop(Status.PENDING.value, None)
     if too_late := len(waiting) - len(due):
         aside[Status.LATE.value] += too_late
     enrolments = enrolments_in(scope)
-    in_doubt = _in_doubt(scope)
+    in_doubt = _in_doubt(scope, as_if_over)
     amounts = total([amounts for _, amounts in priced])
     return ReportPreview(
         as_of=now,
@@ -132,12 +140,15 @@ def preview_report(*, scope: Scope, source: UsageSource, rules: ReportRules, now
         customers=customers,
         units=units,
         amounts=amounts,
+        stake=stake_of(
+            Movement(known[move.enrolment_id].meter.slug, move.units, amounts) for move, amounts in priced
+        ),
         due=len(due),
         in_doubt=len(in_doubt),
         aside=dict(aside),
         errors=[*remarks.errors, *(problem for plan in plans for problem in plan.problems)],
         notes=remarks.notes,
-        standing=enrolments.exists() and not unpaused(enrolments).exists(),
+        standing=enrolments.exists() and not unpaused(enrolments, as_if_over=as_if_over).exists(),
         nobody=not enrolments.exists(),
     )
 
@@ -155,16 +166,18 @@ def _units(waiting: Sequence[tuple[UsageReport, _Move]], now: datetime) -> dict[
     return {meter: exact_sum(units) for meter, units in by_meter.items()}
 
 
-def _in_doubt(scope: Scope) -> list[int]:
+def _in_doubt(scope: Scope, as_if_over: int) -> list[int]:
     """Return the reports that an earlier run sent without learning whether they arrived."""
     open_calls = Q(status=Status.SENDING) | Q(status=Status.UNKNOWN, next_attempt_at__isnull=False)
     return list(
-        UsageReport.objects.filter(open_calls, enrolment__in=_free(scope)).values_list("pk", flat=True)
+        UsageReport.objects.filter(open_calls, enrolment__in=_free(scope, as_if_over)).values_list(
+            "pk", flat=True
+        )
     )
 
 
-def _free(scope: Scope) -> QuerySet[Enrolment]:
-    return unpaused(enrolments_in(scope).filter(meter__conflict=""))
+def _free(scope: Scope, as_if_over: int) -> QuerySet[Enrolment]:
+    return unpaused(enrolments_in(scope).filter(meter__conflict=""), as_if_over=as_if_over)
 
 
 def _planned(plans: Sequence[MeterPlan]) -> Iterator[_Move]:
@@ -176,9 +189,9 @@ def _planned(plans: Sequence[MeterPlan]) -> Iterator[_Move]:
                 yield _Move(report.enrolment.id, span.start, span.end, report.piece.event_at, units)
 
 
-def _pending(scope: Scope) -> list[tuple[UsageReport, _Move]]:
+def _pending(scope: Scope, as_if_over: int) -> list[tuple[UsageReport, _Move]]:
     """Return what was planned before and waits to be sent, revisions of a slice in order."""
-    found = UsageReport.objects.filter(status=Status.PENDING, enrolment__in=_free(scope))
+    found = UsageReport.objects.filter(status=Status.PENDING, enrolment__in=_free(scope, as_if_over))
     rows = list(found.select_related("enrolment__meter").order_by("enrolment", "slice_start", "revision"))
     before = held_before([row for row in rows if row.enrolment.meter.sets_hours])
     told: dict[tuple[int, datetime], Decimal] = {}
@@ -203,18 +216,23 @@ def _priced(moves: Sequence[_Move], *, without: Sequence[_Move]) -> list[tuple[_
     return list(zip(moves, amounts_of([*off, *on])[len(off) :], strict=True))
 
 
+def _known(priced: Sequence[tuple[_Move, Sequence[Money]]]) -> dict[int, Enrolment]:
+    """Return the enrolments that something moves of, with customer and meter."""
+    known: dict[int, Enrolment] = {}
+    ids = sorted({move.enrolment_id for move, _ in priced})
+    for first in range(0, len(ids), 500):
+        chosen = Enrolment.objects.filter(pk__in=ids[first : first + 500])
+        known |= {one.pk: one for one in chosen.select_related("customer", "meter")}
+    return known
+
+
 def _lines(
-    priced: Sequence[tuple[_Move, Sequence[Money]]],
+    priced: Sequence[tuple[_Move, Sequence[Money]]], known: Mapping[int, Enrolment]
 ) -> tuple[list[PreviewLine], dict[str, Decimal], int]:
     """Return a line per customer and meter, dearest first; units by meter; and how many customers."""
     grouped: dict[int, list[tuple[_Move, Sequence[Money]]]] = defaultdict(list)
     for move, amounts in priced:
         grouped[move.enrolment_id].append((move, amounts))
-    known: dict[int, Enrolment] = {}
-    ids = list(grouped)
-    for first in range(0, len(ids), 500):
-        chosen = Enrolment.objects.filter(pk__in=ids[first : first + 500])
-        known |= {one.pk: one for one in chosen.select_related("customer", "meter")}
     lines: list[PreviewLine] = []
     by_meter: dict[str, list[Decimal]] = defaultdict(list)
     for pk, parts in grouped.items():

@@ -29,6 +29,8 @@ class ReportRequest:
     """What a person confirmed, as `confirm_plan` writes it; nothing is stored if a plan differs."""
     shown: Mapping[str, Any] = field(default_factory=dict)
     """What the preview showed beside it, as `confirmed_reports` writes it."""
+    as_if_over: int = 0
+    """A pause (by id) that is not minded, to see what would be sent without it; no run ever does so."""
     trigger: ReportRun.Trigger = ReportRun.Trigger.COMMAND
     requested_by: str = ""
 

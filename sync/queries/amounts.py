@@ -104,10 +104,12 @@ def _known_bills(moves: Sequence[UnitMove]) -> list[Bill]:
     for first in range(0, len(ids), CHUNK):
         rows += _period_rows(ids[first : first + CHUNK], first_at, last_at)
     prices = Price.objects.in_bulk({row[1] for row in rows})
+    terms = {pk: price.terms for pk, price in prices.items() if price.terms.is_known}
     return [
-        Bill(pk, span, prices[price].terms)
+        Bill(pk, span, terms[price])
         for pk, price, start, *ends in rows
-        if (span := Span(start, min(end for end in ends if end)))
+        if price in terms
+        and (span := Span(start, min(end for end in ends if end)))
         and any(span.start <= instant < span.end for instant in instants[pk])
     ]
 

@@ -107,7 +107,12 @@ def enrolments_in(scope: Scope) -> QuerySet[Enrolment]:
     if scope.customer:
         chosen = chosen.filter(customer__stripe_id=scope.customer)
     if scope.meter:
-        chosen = chosen.filter(Q(meter__openmeter_slug=scope.meter) | Q(meter__event_name=scope.meter))
+        chosen = chosen.filter(
+            Q(meter__openmeter_slug=scope.meter)
+            | Q(meter__event_name=scope.meter)
+            # A name may be of several meters, Stripe's id is of one.
+            | Q(meter__stripe_id=scope.meter)
+        )
     if scope.subscriptions:
         items = SubscriptionItem.objects.filter(subscription__stripe_id__in=scope.subscriptions)
         pairs = items.filter(meter=F("subscription__customer__enrolments__meter")).values(
@@ -118,9 +123,9 @@ def enrolments_in(scope: Scope) -> QuerySet[Enrolment]:
 
 
 def enrolments_to_plan(
-    meter: Meter, *, scope: Scope, since: datetime, now: datetime
+    meter: Meter, *, scope: Scope, since: datetime, now: datetime, as_if_over: int = 0
 ) -> list[EnrolmentToPlan]:
-    """Return the scope's enrolments on this meter that are not paused.
+    """Return the scope's enrolments on this meter that are not paused, but by the pause `as_if_over`.
 
     Their ledger rows are those that end after `since`, that lie beyond what was planned so far, or that
     are not settled and young enough to be sent. Who has no subject is left out: nothing can be measured.
@@ -130,7 +135,9 @@ def enrolments_to_plan(
         pk: EnrolmentToPlan(
             id=pk, customer_id=customer, report_from=start, planned_through=through, anew=anew
         )
-        for pk, customer, start, through, anew in unpaused(enrolments_in(scope).filter(meter=meter))
+        for pk, customer, start, through, anew in unpaused(
+            enrolments_in(scope).filter(meter=meter), as_if_over=as_if_over
+        )
         .order_by("pk")
         .values_list("pk", "customer__stripe_id", "report_from", "planned_through", "anew")
     }

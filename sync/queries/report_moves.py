@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from sync.domain.pricing import Money
+from sync.domain.stake import Movement
 from sync.models import UsageReport
 from sync.queries.amounts import UnitMove, amounts_of
 from sync.queries.report_lines import held_before
@@ -29,3 +30,12 @@ def moves_of(reports: Sequence[UsageReport]) -> list[UnitMove]:
 def amounts_of_reports(reports: Sequence[UsageReport]) -> list[Sequence[Money]]:
     """Return what each report adds to its customer's bill, one amount per currency; empty: unknown."""
     return amounts_of(moves_of(reports))
+
+
+def movements_of_reports(reports: Sequence[UsageReport]) -> list[Movement]:
+    """Return what each report adds to its customer's bill, in units and money."""
+    moves = moves_of(reports)
+    return [
+        Movement(report.enrolment.meter.slug, move.units, amounts)
+        for report, move, amounts in zip(reports, moves, amounts_of(moves), strict=True)
+    ]

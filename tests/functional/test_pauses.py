@@ -12,7 +12,7 @@ from sync.queries.planning import Scope
 from sync.wiring import connect
 from tests.functional.test_report_usage import at
 from tests.functional.test_report_usage_command import shell as shell
-from tests.office import dialog_url, log_of, text_of
+from tests.office import carried_back, dialog_url, log_of, text_of, typed
 
 NOW = at("2026-03-10T10:03")
 USED_AT = at("2026-03-10T09:30")
@@ -158,7 +158,7 @@ class TestPauseDialogs:
         assert (made.scope, made.paused_by, made.reason) == ("everything", "otto", "Audit.")
         assert log_of(made) == ["Paused reporting of everything. Audit."]
         assert "is paused since" in text_of(office.get(browser, url))
-        office.post(browser, dialog_url("pause", "resume", made.pk), why="Done.")
+        office.confirm(browser, dialog_url("pause", "resume", made.pk), why="Done.")
         made.refresh_from_db()
         assert (made.resumed_by, made.resume_reason) == ("otto", "Done.")
         assert log_of(made)[1:] == ["Resumed reporting of everything. Done."]
@@ -167,8 +167,8 @@ class TestPauseDialogs:
         settings.STRIPE_KEY, settings.STRIPE_API_BASE = "sk_live_tests_0001", STRIPE_ADDRESS
         browser, url = office.browser(), dialog_url("pause", "pause")
         assert "type LIVE to confirm" in text_of(office.get(browser, url))
-        for typed in ({}, {"typed_word": "live"}):
-            assert office.post(browser, url, why="Audit.", **typed).status_code == 200
+        for answers in ({}, {"typed_word": "live"}):
+            assert office.post(browser, url, why="Audit.", **answers).status_code == 200
             assert not Pause.objects.exists()
         assert office.post(browser, url, why="Audit.", typed_word="LIVE").status_code == 302
         assert Pause.objects.exists()
@@ -188,8 +188,45 @@ class TestPauseDialogs:
         assert resume_url in shown
         assert pause_url not in shown
         assert "Disputed." in text_of(office.get(browser, resume_url))
-        office.post(browser, resume_url, why="Settled.")
+        office.confirm(browser, resume_url, why="Settled.")
         assert not Pause.objects.filter(resumed_at=None).exists()
+
+    @pytest.mark.parametrize("what", ["everything", "meter", "customer"])
+    def test_show_what_a_resumption_lets_go_out(self, office, world, people, settings, what):
+        settings.CONFIRM_AMOUNT = 0
+        world.control.fault("POST /v1/billing/meter_events", times=9, status=401)
+        world.report(sync=False)
+        world.control.clear_faults()
+        made, browser = pause(what, world), office.browser()
+        # What waits in the ledger counts as well as what nobody has measured yet.
+        world.use("ada", 10, at("2026-03-10T10:30"))
+        world.later(hours=1)
+        url = dialog_url("pause", "resume", made.pk)
+        shown = office.get(browser, url)
+        worth, units = ("0.20", "20") if what == "customer" else ("0.30", "30")
+        assert f"In total {units} tokens of" in text_of(shown)
+        assert typed(shown) == {"typed_usd": worth}
+        given = {"why": "Settled.", **typed(shown)}
+        world.use("ada", 1, at("2026-03-10T10:31"))
+        answer = office.post(browser, url, **carried_back(shown), **given)
+        assert "not what you were shown before, so nothing was done" in text_of(answer)
+        made.refresh_from_db()
+        assert made.resumed_at is None
+        given |= typed(answer) | carried_back(answer)
+        assert office.post(browser, url, **given).status_code == 302
+        world.report(sync=False)
+        assert world.billed(people[0]) == 21
+
+    def test_say_what_nobody_knows_of_a_resumption_and_let_it_be(self, office, world, people, settings):
+        pause("everything", world)
+        made, browser = pause("customer", world), office.browser()
+        url = dialog_url("pause", "resume", made.pk)
+        page = text_of(office.get(browser, url))
+        assert "Another pause keeps all of it back, too" in page
+        settings.STRIPE_KEY = ""
+        page = text_of(office.get(browser, url))
+        assert "Nobody can say now what waits to be sent: " in page
+        assert office.confirm(browser, url, why="Settled.").status_code == 302
 
     def test_do_not_offer_to_resume_what_stripe_paused(self, office, world, people):
         pause_for_stripe(Meter.objects.get(), reason="Stripe refused.", now=world.now)

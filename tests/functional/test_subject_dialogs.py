@@ -13,7 +13,7 @@ from sync.operations.link_subject import link_subject
 from sync.operations.move_subject import end_subject, move_subject
 from sync.ports import InvalidInput
 from tests.factories import CustomerFactory, MeterFactory, SubjectFactory, UsageReportFactory
-from tests.office import dialog_url, log_of, text_of
+from tests.office import carried_back, dialog_url, log_of, text_of, typed
 from tests.world import HOUR, START
 
 WHY = {"why": "They told us."}
@@ -47,7 +47,7 @@ class TestLinkDialog:
         assert "300" in page
         assert "3.00 USD" in page
         assert not Subject.objects.filter(key="team-7").exists()
-        assert office.post(browser, url, key="team-7", since="period", **WHY).status_code == 302
+        assert office.confirm(browser, url, key="team-7", since="period", **WHY).status_code == 302
         subject = Subject.objects.get(key="team-7")
         assert (subject.customer, subject.valid_from, subject.seen_at) == (customer, START, world.now)
         assert subject.history.get().history_user.username == "ada"
@@ -70,9 +70,38 @@ class TestLinkDialog:
         url = dialog_url("customer", "link", Customer.objects.get().pk)
         page = text_of(office.get(office.browser("bo"), url, key="team-7", since="ever"))
         assert "0.10 USD" in page
-        office.post(office.browser(), url, key="team-7", since="ever", **WHY)
+        office.confirm(office.browser(), url, key="team-7", since="ever", **WHY)
         world.report()
         assert world.billed(ada) == 30
+
+    def test_only_what_was_shown_is_linked(self, world, office, tokens):
+        world.subscriber(tokens)
+        world.use("team-7", 300, START + HOUR / 2)
+        world.later(hours=2)
+        world.sync()
+        browser, url = office.browser(), dialog_url("customer", "link", Customer.objects.get().pk)
+        chosen = {"key": "team-7", "since": "period"}
+        shown = office.get(browser, url, **chosen)
+        world.use("team-7", 1, START + HOUR / 2)
+        answer = office.post(browser, url, **chosen, **carried_back(shown), **WHY)
+        assert "not what you were shown before, so nothing was done" in text_of(answer)
+        assert "3.01 USD" in text_of(answer)
+        other = {**chosen, "since": "ever"}
+        assert office.post(browser, url, **other, **carried_back(answer), **WHY).status_code == 200
+        assert not Subject.objects.filter(key="team-7").exists()
+        assert office.post(browser, url, **chosen, **carried_back(answer), **WHY).status_code == 302
+
+    def test_shows_nothing_of_what_was_somebody_elses(self, world, office, tokens):
+        world.subscriber(tokens)
+        world.use_many([("team-7", 300, START + HOUR / 2), ("team-7", 20, START + 1.5 * HOUR)])
+        world.later(hours=3)
+        world.sync()
+        SubjectFactory(key="team-7", valid_to=START + HOUR)
+        url = dialog_url("customer", "link", Customer.objects.get(name="ada").pk)
+        page = text_of(office.get(office.browser(), url, key="team-7", since="ever"))
+        assert "from 2026-03-10 10:00 UTC on" in page
+        assert "0.20 USD" in page
+        assert "3.20 USD" not in page
 
     def test_from_the_next_hour_on_nothing_of_the_past_is_billed(self, world, office, tokens):
         ada = world.subscriber(tokens)
@@ -83,7 +112,7 @@ class TestLinkDialog:
         customer = Customer.objects.get()
         chosen = {"key": "team-7", "since": "next", "customer": customer.pk}
         assert "no usage of this key" in text_of(office.get(office.browser("bo"), url, **chosen))
-        office.post(office.browser(), url, **chosen, **WHY)
+        office.confirm(office.browser(), url, **chosen, **WHY)
         assert Subject.objects.get(key="team-7").valid_from == START + 3 * HOUR
         world.use("team-7", 7, START + 3.5 * HOUR)
         world.later(hours=3)
@@ -201,7 +230,9 @@ class TestMoveSubject:
 
 
 class TestMoveDialog:
-    def test_shows_what_stays_and_bills_the_other_from_the_next_hour_on(self, world, office, tokens):
+    def test_shows_what_stays_and_bills_the_other_from_the_next_hour_on(
+        self, world, office, tokens, settings
+    ):
         ada, bo = world.subscriber(tokens), world.subscriber(tokens, "bo")
         world.use("ada", 100, START + HOUR / 2)
         world.later(hours=2)
@@ -211,7 +242,17 @@ class TestMoveDialog:
         page = text_of(office.get(office.browser(), url, customer=customer.pk))
         assert "1.00 USD" in page
         assert "From 2026-03-10 12:00 UTC on bo pays" in page
-        office.post(office.browser("cy"), url, customer=customer.pk, **WHY)
+        assert "as much again would be billed to bo instead of ada" in page
+        settings.CONFIRM_AMOUNT = 1
+        browser = office.browser("cy")
+        shown = office.get(browser, url, customer=customer.pk)
+        answer = office.post(browser, url, customer=customer.pk, **carried_back(shown), **WHY)
+        assert "type 1.00 to confirm" in text_of(answer)
+        given = {"customer": customer.pk, **typed(answer), **carried_back(answer), **WHY}
+        world.use("ada", 1, START + HOUR / 2)  # too late for a run to look for it again
+        assert "not what you were shown before" in text_of(office.post(browser, url, **given))
+        assert not Subject.objects.filter(key="ada", customer=customer).exists()
+        office.confirm(browser, url, **WHY, customer=customer.pk, typed_usd="1.01")
         world.use_many([("ada", 20, START + 2.5 * HOUR), ("ada", 30, START + 3.5 * HOUR)])
         world.later(hours=3)
         world.report()
@@ -233,8 +274,15 @@ class TestEndDialog:
     def test_what_is_used_afterwards_is_billed_to_nobody(self, world, office, tokens):
         ada = world.subscriber(tokens)
         world.sync()
-        subject = Subject.objects.get()
-        office.post(office.browser(), dialog_url("subject", "end", subject.pk), **WHY)
+        subject, browser = Subject.objects.get(), office.browser()
+        url = dialog_url("subject", "end", subject.pk)
+        shown = office.get(browser, url)
+        assert "nobody can say what will be from then on" in text_of(shown)
+        world.later(hours=1)
+        answer = office.post(browser, url, **carried_back(shown), **WHY)
+        assert "nothing was done" in text_of(answer)
+        world.at(START)
+        office.confirm(browser, url, **WHY)
         world.use_many([("ada", 1, START + HOUR / 2), ("ada", 2, START + 1.5 * HOUR)])
         world.later(hours=3)
         world.report()
@@ -252,7 +300,7 @@ class TestEndDialog:
         assert subject.valid_from == START + HOUR
         url = dialog_url("subject", "end", subject.pk)
         assert "nothing is ever billed by it" in text_of(office.get(browser, url))
-        office.post(browser, url, **WHY)
+        office.confirm(browser, url, **WHY)
         world.later(minutes=1)
         world.sync()
         world.use("team-7", 3, START + 1.5 * HOUR)
@@ -265,7 +313,7 @@ class TestEndDialog:
         assert Subject.objects.filter(key="team-7").count() == 1
         page = text_of(office.get(browser, dialog_url("customer", "change", subject.customer_id)))
         assert "it was taken back before" in page
-        office.post(
+        office.confirm(
             browser,
             dialog_url("customer", "link", subject.customer_id),
             key="team-7",
@@ -284,13 +332,26 @@ class TestEndDialog:
         end_subject(subject_id=Subject.objects.get(customer=new).pk, why="x", now=START)
         assert link(old.key, old.customer, START + HOUR).valid_from == START + HOUR
 
+    def test_much_that_is_billed_to_nobody_is_typed(self, world, office, tokens, settings):
+        settings.CONFIRM_AMOUNT = 1
+        world.subscriber(tokens)
+        world.use("ada", 150, START + HOUR / 2)
+        world.sync()
+        world.later(hours=1)
+        subject, browser = Subject.objects.get(), office.browser()
+        answer = office.confirm(browser, dialog_url("subject", "end", subject.pk), **WHY)
+        assert "as much again would be billed to nobody" in text_of(answer)
+        assert typed(answer) == {"typed_usd": "1.50"}
+        subject.refresh_from_db()
+        assert subject.valid_to is None
+
 
 class TestHistory:
     def test_says_who_changed_what_and_why_and_reverts_nothing(self, office, db):
         subject = SubjectFactory(customer__name="Old")
         other = CustomerFactory(name="New")
         browser = office.browser()
-        office.post(browser, dialog_url("subject", "move", subject.pk), customer=other.pk, **WHY)
+        office.confirm(browser, dialog_url("subject", "move", subject.pk), customer=other.pk, **WHY)
         page = text_of(office.get(browser, dialog_url("subject", "history", subject.pk)))
         assert "They told us." in page
         assert "valid to" in page.lower()

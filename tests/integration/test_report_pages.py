@@ -8,9 +8,11 @@ import pytest
 import time_machine
 from django.contrib.admin.models import LogEntry
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from sync.models import DeliveryAttempt, UsageReport
+from sync.domain.pricing import Money
+from sync.models import DeliveryAttempt, Price, UsageReport
 from sync.queries.report_moves import amounts_of_reports
 from sync.queries.report_worth import ReportWorth
 from tests.factories import (
@@ -22,6 +24,7 @@ from tests.factories import (
     UsageReportFactory,
     subscribe,
 )
+from tests.office import carried_back, typed
 from tests.staff import log_in, said, url_of
 
 pytestmark = pytest.mark.django_db
@@ -52,9 +55,10 @@ def waiting(status, **fields):
 
 
 def decide(staff, verb, *reports, **data):
-    """Submit a dialog for chosen rows."""
-    ids = ",".join(str(report.pk) for report in reports)
-    return staff.post(url_of(UsageReport, verb), {"ids": ids, "why": "Looked at it.", **data})
+    """Look at a dialog for chosen rows and submit it, or submit it as it was shown earlier."""
+    url, ids = url_of(UsageReport, verb), ",".join(str(report.pk) for report in reports)
+    shown = data.pop("shown", None) or staff.get(url, {"ids": ids})
+    return staff.post(url, {"ids": ids, "why": "Looked at it.", **carried_back(shown), **data})
 
 
 class TestReportList:
@@ -281,6 +285,62 @@ class TestDecisions:
         assert "12.00 USD" in page
         assert decide(staff, "release", report).status_code == 200
         assert decide(staff, "release", report, typed_usd="12.00").status_code == 302
+
+    def test_ups_and_downs_are_both_at_stake(self, staff, settings):
+        settings.CONFIRM_AMOUNT = 1000
+        enrolment = subscribe(price=PriceFactory(unit_amount_decimal=Decimal(100)))
+        up, down = (
+            UsageReportFactory(
+                enrolment=enrolment, units=Decimal(units), slice_start=NOW + hours * HOUR, status="held"
+            )
+            for units, hours in ((600, 0), (-600, 1))
+        )
+        answer = decide(staff, "release", up, down)
+        assert answer.context["preview"].stake.moved == [Money(Decimal(120000), "usd")]
+        page = answer.content.decode()
+        assert "600.00 USD more and 600.00 USD less on bills" in page
+        assert "type 1,200.00 to confirm" in page
+        assert decide(staff, "release", up, down, typed_usd="0.00").status_code == 200
+        assert set(UsageReport.objects.values_list("status", flat=True)) == {Status.HELD}
+        assert decide(staff, "release", up, down, typed_usd="1,200.00").status_code == 302
+
+    def test_units_without_a_price_are_typed_however_few(self, staff):
+        priceless = PriceFactory(unit_amount_decimal=None)
+        report = UsageReportFactory(enrolment=subscribe(price=priceless), status="held")
+        other = UsageReportFactory(
+            enrolment__meter=priceless.meter, units=Decimal("-0.5"), status="held", slice_start=NOW
+        )
+        answer = decide(staff, "dismiss", report, other)
+        assert answer.status_code == 200
+        page = answer.content.decode()
+        assert "no price is known: type 1,235 to confirm" in page
+        assert f"<strong>1,235</strong> units of {priceless.meter.slug} that no price is known for" in page
+        assert decide(staff, "dismiss", report, other, **typed(answer)).status_code == 302
+
+    @pytest.mark.parametrize("verb", ["release", "retry", "dismiss"])
+    def test_is_held_to_what_was_shown(self, staff, verb):
+        status = "rejected" if verb == "retry" else "held"
+        report, other = waiting(status), waiting(status)
+        ids = f"{report.pk},{other.pk}"
+        shown = staff.get(url_of(UsageReport, verb), {"ids": ids})
+        UsageReport.objects.filter(pk=other.pk).update(status=Status.DISMISSED, decision="By bo.")
+        answer = decide(staff, verb, report, other, shown=shown)
+        assert "not what you were shown before, so nothing was done" in answer.content.decode()
+        single = staff.get(url_of(UsageReport, verb), {"ids": str(report.pk)})
+        Price.objects.update(unit_amount_decimal=Decimal(3))
+        answer = decide(staff, verb, report, shown=single)
+        assert "not what you were shown before, so nothing was done" in answer.content.decode()
+        with time_machine.travel(NOW + 3.5 * HOUR, tick=False):
+            answer = decide(staff, verb, report, shown=answer)
+        assert "out of date, so nothing was done" in answer.content.decode()
+        nobodys = {"ids": str(report.pk), "why": "Unseen."}
+        assert staff.post(url_of(UsageReport, verb), nobodys).status_code == 200
+        report.refresh_from_db()
+        assert report.status == status
+        assert not LogEntry.objects.exists()
+        colleague = log_in(Client(), "bo")
+        assert decide(colleague, verb, report, shown=answer).status_code == 200
+        assert decide(staff, verb, report, shown=answer).status_code == 302
 
     @pytest.mark.parametrize("verb", ["release", "retry", "dismiss"])
     def test_needs_its_permission_and_a_post_with_a_reason(self, client, verb):

@@ -1,5 +1,6 @@
 """Dialogs whose preview depends on what is asked for: first a question by GET, then the confirmation."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -37,6 +38,10 @@ class ChooseFirst(Dialog):
     def choice(self) -> dict[str, Any]:
         """What was answered."""
         return self.chosen.cleaned_data
+
+    def answers(self) -> Sequence[str]:
+        """Return what was answered."""
+        return [str(value) for value in self.choice.values()] if self.is_chosen else ()
 
     def preview(self) -> Preview:
         """Show nothing before the first question is answered."""

@@ -9,11 +9,11 @@ from django.utils import timezone
 
 from sync.admin.dialogs.dialog import Dialog, Outcome, Place, Preview
 from sync.admin.formats import amounts, from_to, units, wrapped
+from sync.domain.stake import stake_of
 from sync.models import UsageReport
 from sync.operations.resolve_report import why_too_late
 from sync.ports import InvalidInput
-from sync.queries.amounts import total
-from sync.queries.report_moves import amounts_of_reports
+from sync.queries.report_moves import movements_of_reports
 
 MOST_SHOWN = 50
 
@@ -22,6 +22,7 @@ class DecideReports(Dialog):
     """A person decides on reports that wait for one; each is decided by itself."""
 
     places = frozenset({Place.OBJECT, Place.SELECTION})
+    holds_to_preview = True
     past: ClassVar[str]
     """What happened to them, as the message begins: "Released"."""
     waiting: ClassVar[frozenset[str]]
@@ -42,8 +43,8 @@ class DecideReports(Dialog):
 
     def preview(self) -> Preview:
         """Show what is decided on, why it waits, and what it comes to."""
-        money = amounts_of_reports(self.rows)
-        shown = list(zip(self.rows, money, strict=True))[:MOST_SHOWN]
+        movements = movements_of_reports(self.rows)
+        shown = list(zip(self.rows, movements, strict=True))[:MOST_SHOWN]
         return Preview(
             headers=("report", "customer", "meter", "slice", "units", "amount", "why it waits"),
             rows=[
@@ -53,13 +54,17 @@ class DecideReports(Dialog):
                     row.enrolment.meter.slug,
                     from_to(row.slice_start, row.slice_end),
                     units(row.value),
-                    amounts(worth),
+                    amounts(movement.amounts),
                     wrapped(row.error),
                 )
-                for row, worth in shown
+                for row, movement in shown
             ],
             more=len(self.rows) - len(shown),
-            stakes=total(money),
+            facts=[
+                (row.status, units(row.value), amounts(movement.amounts))
+                for row, movement in zip(self.rows, movements, strict=True)
+            ],
+            stake=stake_of(movements),
         )
 
     def decide(self, row: UsageReport, *, why: str, now: datetime) -> Sequence[UsageReport]:

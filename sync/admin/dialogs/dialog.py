@@ -1,7 +1,7 @@
 """What every dialog has in common: who may open it, what it shows, what must be typed, what is kept."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,18 +15,16 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_protect
-from unfold.widgets import UnfoldAdminTextInputWidget
 
+from sync.admin.dialogs.confirmation import fields_to_type
 from sync.admin.dialogs.reason import ReasonField
+from sync.admin.dialogs.seal import seal, why_broken
 from sync.admin.lists import LARGEST_ID
-from sync.conf import load_config
-from sync.domain.pricing import Money
+from sync.domain.stake import Stake
 from sync.ports import SyncError
 
 if TYPE_CHECKING:
     from sync.admin.console_admin import ConsoleAdmin
-
-LIVE_WORD = "LIVE"
 
 
 class Place(Enum):
@@ -69,8 +67,10 @@ class Preview:
     rows: Sequence[Sequence[Any]] = ()
     more: int = 0
     """How many further rows there are that the table leaves out."""
-    stakes: Sequence[Money] = ()
-    """The money that is moved, one amount per currency; above a limit it has to be typed."""
+    stake: Stake = field(default_factory=Stake)
+    """What is moved; much of it, and what has no price, has to be typed."""
+    facts: Sequence[Any] = ()
+    """What else is confirmed, beside what the table has room for."""
     nothing_to_do: str = ""
     """Why there is nothing to confirm, as a sentence; then the dialog cannot be submitted."""
 
@@ -93,6 +93,8 @@ class Dialog:
     template: ClassVar[str] = "sync/dialog.html"
     atomic: ClassVar[bool] = True
     """Whether deed and log entry are one transaction; false where Stripe is called meanwhile."""
+    holds_to_preview: ClassVar[bool] = False
+    """Whether only what was shown is done: if it is something else by then, it is shown again instead."""
 
     def __init__(self, page: "ConsoleAdmin", request: HttpRequest, rows: Sequence[Any]) -> None:
         """Know who asks, and about which rows; those that it makes no sense for are left out."""
@@ -119,6 +121,10 @@ class Dialog:
         """Return what is shown before anything is done; must change nothing."""
         return Preview()
 
+    def answers(self) -> Sequence[str]:
+        """Return what was asked for before the preview was shown."""
+        return ()
+
     def act(self, form: forms.Form) -> Outcome:
         """Do it: one operation call. Raises `SyncError`, whose sentence is shown in the form."""
         raise NotImplementedError
@@ -142,14 +148,14 @@ def show_dialog(
 def _answer(dialog: Dialog, request: HttpRequest) -> HttpResponse:
     preview, problem = _preview(dialog)
     form = _form(dialog, preview, request)
-    may_act = request.method == "POST" and not problem and not preview.nothing_to_do
-    if may_act and form.is_valid():
-        try:
-            return _done(dialog, form)
-        except SyncError as error:
-            form.add_error(None, str(error))
-    elif problem and request.method == "POST":
-        form.add_error(None, problem)
+    if request.method == "POST":
+        if problem := problem or _why_not_as_shown(dialog, preview):
+            form.add_error(None, problem)
+        elif not preview.nothing_to_do and form.is_valid():
+            try:
+                return _done(dialog, form)
+            except SyncError as error:
+                form.add_error(None, str(error))
     context = {
         **dialog.page.admin_site.each_context(request),
         "title": dialog.title,
@@ -158,6 +164,7 @@ def _answer(dialog: Dialog, request: HttpRequest) -> HttpResponse:
         "form": form,
         "preview": preview,
         "problem": problem,
+        "shown": seal(_facts(dialog, preview), who=dialog.who) if dialog.holds_to_preview else "",
         "back": _back(dialog),
     }
     return TemplateResponse(request, dialog.template, context)
@@ -173,37 +180,25 @@ def _preview(dialog: Dialog) -> tuple[Preview, str]:
         return Preview(nothing_to_do=str(error)), str(error)
 
 
+def _facts(dialog: Dialog, preview: Preview) -> list[Any]:
+    """Return what a person is held to: of which rows, and all that was shown of them."""
+    shown = [preview.sentences, preview.rows, preview.facts, asdict(preview.stake)]
+    return [dialog.request.path, [row.pk for row in dialog.rows], dialog.answers(), *shown]
+
+
+def _why_not_as_shown(dialog: Dialog, preview: Preview) -> str:
+    """Return why what would be done is not what was shown, or "": also where there is nothing to do."""
+    if not dialog.holds_to_preview or preview.nothing_to_do:
+        return ""
+    text = dialog.request.POST.get("shown", "")
+    return why_broken(text, _facts(dialog, preview), who=dialog.who)
+
+
 def _form(dialog: Dialog, preview: Preview, request: HttpRequest) -> forms.Form:
     data = request.POST if request.method == "POST" else None
     form = dialog.form_class(data, **dialog.form_kwargs())
-    config = load_config()
-    large = [money for money in preview.stakes if abs(money.major) >= config.confirm_amount]
-    for money in large:
-        form.fields[f"typed_{money.currency}"] = _typed(
-            f"Amount in {money.currency.upper()}",
-            money.text.split()[0],
-            f"Much is at stake: type {money.text.split()[0]} to confirm.",
-        )
-    if config.livemode:
-        form.fields["typed_word"] = _typed(
-            "Live mode", LIVE_WORD, f"This is about real customers: type {LIVE_WORD} to confirm."
-        )
+    form.fields.update(fields_to_type(preview.stake))
     return form
-
-
-def _typed(label: str, expected: str, hint: str) -> forms.CharField:
-    """Return a field that takes nothing but what the dialog asks to be typed."""
-
-    def check(text: str) -> None:
-        if text.strip().replace(",", "") != expected.replace(",", ""):
-            raise forms.ValidationError(hint)
-
-    return forms.CharField(
-        label=label,
-        help_text=hint,
-        validators=[check],
-        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
-    )
 
 
 def _done(dialog: Dialog, form: forms.Form) -> HttpResponse:

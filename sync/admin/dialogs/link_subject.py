@@ -15,7 +15,7 @@ from sync.admin.dialogs.subject_preview import preview_usage, why_unbilled
 from sync.admin.links import report_usage_sentence
 from sync.domain.timeline import HOUR, floor_to
 from sync.models import Customer
-from sync.operations.link_subject import LONGEST_KEY, link_subject, next_hour, why_taken
+from sync.operations.link_subject import LONGEST_KEY, link_begins, link_subject, next_hour, why_taken
 from sync.operations.measure_subject import MeasuredSubject, measure_subject, unclaimed_keys
 from sync.ports import SyncError
 from sync.queries.billed_stretches import billed_stretches, open_periods_begin
@@ -66,6 +66,7 @@ class LinkSubject(ChooseFirst):
     icon = "add_link"
     submit = "Link"
     permission = "sync.link_subject"
+    holds_to_preview = True
     places = frozenset({Place.LIST})
     template = "sync/link_subject.html"
     choose_class: ClassVar[type[LinkChoice]] = LinkCustomerChoice
@@ -89,9 +90,12 @@ class LinkSubject(ChooseFirst):
         customer: Customer = self.choice["customer"]
         return customer
 
-    @property
+    @cached_property
     def since(self) -> datetime | None:
-        """From when on; None means since ever."""
+        """From when on; None means since ever. Nothing changes hands that was somebody else's."""
+        return link_begins(key=self.choice["key"], since=self._asked_since())
+
+    def _asked_since(self) -> datetime | None:
         if self.choice["since"] == EVER:
             return None
         begin = None

@@ -1,5 +1,6 @@
 """Move… and End…: a key becomes another customer's, or nobody's, from the next hour on."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
 
@@ -9,9 +10,10 @@ from django.utils import timezone
 from sync.admin.dialogs.choose_first import ChooseFirst
 from sync.admin.dialogs.customer_field import SCRIPTS, STYLES, CustomerField
 from sync.admin.dialogs.dialog import Dialog, DialogForm, Outcome, Place, Preview
-from sync.admin.dialogs.subject_preview import why_unbilled, worth_of
+from sync.admin.dialogs.subject_preview import movements, why_unbilled, worth_of
 from sync.admin.formats import amounts, from_to, units
 from sync.admin.links import row_url
+from sync.domain.stake import stake_of
 from sync.models import Customer, Subject
 from sync.operations.link_subject import next_hour
 from sync.operations.measure_subject import MeasuredSubject, measure_subject
@@ -20,6 +22,7 @@ from sync.wiring import connect
 
 OVER = "This link is over: whoever holds the key now can be moved instead."
 HEADERS = ("stays with", "meter", "billed stretch", "units so far", "amount")
+UNKNOWN = "Nothing was used under it lately where it is billed, so nobody can say what will be from then on."
 
 
 class MoveChoice(DialogForm):
@@ -47,19 +50,30 @@ def measure_kept(subject: Subject, *, now: datetime) -> MeasuredSubject:
     )
 
 
-def kept_rows(subject: Subject, measured: MeasuredSubject) -> list[tuple[object, ...]]:
-    """Return the lines of what stays with a key's customer."""
+def preview_kept(subject: Subject, *, goes_to: str, sentences: Sequence[str], now: datetime) -> Preview:
+    """Return what stays with a key's customer: as much as that will go elsewhere from then on."""
+    measured = measure_kept(subject, now=now)
     used = [one for one in measured.usage if one.units]
-    return [
-        (
-            subject.customer.label,
-            one.enrolment.meter.slug,
-            from_to(one.span.start, one.span.end),
-            units(one.units),
-            amounts(money),
-        )
-        for one, money in zip(used, worth_of(used), strict=True)
-    ]
+    worth = worth_of(used)
+    outlook = (
+        f"What will be used from then on, nobody knows. At stake is what was used in the last five weeks: "
+        f"as much again {goes_to}."
+    )
+    return Preview(
+        sentences=[*sentences, *measured.obstacles, outlook if used else UNKNOWN],
+        headers=HEADERS,
+        rows=[
+            (
+                subject.customer.label,
+                one.enrolment.meter.slug,
+                from_to(one.span.start, one.span.end),
+                units(one.units),
+                amounts(money),
+            )
+            for one, money in zip(used, worth, strict=True)
+        ],
+        stake=stake_of(movements(used, worth)),
+    )
 
 
 class MoveSubject(ChooseFirst):
@@ -71,6 +85,7 @@ class MoveSubject(ChooseFirst):
     icon = "swap_horiz"
     submit = "Move"
     permission = "sync.move_subject"
+    holds_to_preview = True
     places = frozenset({Place.OBJECT})
     choose_class = MoveChoice
     choose = "Show what stays and what moves"
@@ -96,19 +111,19 @@ class MoveSubject(ChooseFirst):
         if customer.pk == subject.customer_id:
             return Preview(nothing_to_do=f"The key {subject.key} belongs to {customer} already.")
         at = max(next_hour(self.now), subject.valid_from or next_hour(self.now))
-        kept = measure_kept(subject, now=self.now)
         then = measure_subject(
             key=subject.key, customer=customer, since=at, openmeter=connect().openmeter, now=self.now
         )
-        return Preview(
+        return preview_kept(
+            subject,
+            goes_to=f"would be billed to {customer.label} instead of {subject.customer.label}",
             sentences=[
                 f"From {at:%Y-%m-%d %H:%M} UTC on {customer.label} pays for usage under {subject.key}.",
                 f"What was used before stays with {subject.customer.label}.",
                 *why_unbilled(then, customer),
                 *then.obstacles,
             ],
-            headers=HEADERS,
-            rows=kept_rows(subject, kept),
+            now=self.now,
         )
 
     def act(self, form: forms.Form) -> Outcome:
@@ -135,6 +150,7 @@ class EndSubject(Dialog):
     icon = "link_off"
     submit = "End"
     permission = "sync.end_subject"
+    holds_to_preview = True
     places = frozenset({Place.OBJECT})
     dangerous = True
 
@@ -150,23 +166,29 @@ class EndSubject(Dialog):
             "What was used before stays."
         )
 
+    @cached_property
+    def now(self) -> datetime:
+        """When the question is asked."""
+        return timezone.now()
+
     def preview(self) -> Preview:
         """Show what stays."""
-        now, subject = timezone.now(), self.rows[0]
+        now, subject = self.now, self.rows[0]
         at = max(next_hour(now), subject.valid_from or next_hour(now))
         sentence = f"{subject.key} belongs to nobody from {at:%Y-%m-%d %H:%M} UTC on."
         if subject.valid_from == at:
             sentence += " The link has not begun, so nothing is ever billed by it."
-        return Preview(
+        return preview_kept(
+            subject,
+            goes_to="would be billed to nobody",
             sentences=[f"{sentence} No sync gives it back; Link… does."],
-            headers=HEADERS,
-            rows=kept_rows(subject, measure_kept(subject, now=now)),
+            now=now,
         )
 
     def act(self, form: forms.Form) -> Outcome:
         """End it."""
         why = form.cleaned_data["why"]
-        ended = end_subject(subject_id=self.rows[0].pk, why=why, now=timezone.now())
+        ended = end_subject(subject_id=self.rows[0].pk, why=why, now=self.now)
         return Outcome(
             message=f"{ended.subject.key} belongs to nobody from {ended.at:%Y-%m-%d %H:%M} UTC on.",
             about=[ended.subject, ended.subject.customer],

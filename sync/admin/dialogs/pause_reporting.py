@@ -1,5 +1,6 @@
 """Pause… and Resume…: reporting of everything, a meter or a customer stands still, and goes on again."""
 
+from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -7,10 +8,17 @@ from django.urls import reverse
 from django.utils import timezone
 
 from sync.admin.dialogs.dialog import Dialog, Outcome, Place, Preview
+from sync.admin.dialogs.plan_preview import preview_plan
 from sync.models import Customer, Meter, Pause
 from sync.operations.pause_reporting import pause_reporting, resume_reporting
+from sync.operations.preview_report import ReportPreview, preview_report
+from sync.ports import SyncError
 from sync.queries.pausable import Pausable
 from sync.queries.pauses import open_pauses
+from sync.queries.planning import Scope, enrolments_in
+from sync.wiring import connect
+
+NOBODY = "Nobody is billed by it, so nothing waits to be sent."
 
 
 class PauseReporting(Dialog):
@@ -88,6 +96,7 @@ class ResumeReporting(Dialog):
     icon = "play_circle"
     submit = "Resume"
     permission = "sync.resume_reporting"
+    holds_to_preview = True
     places = frozenset({Place.OBJECT})
 
     @classmethod
@@ -105,8 +114,20 @@ class ResumeReporting(Dialog):
         return "The next run measures and sends what has closed since, and what was still waiting."
 
     def preview(self) -> Preview:
-        """Say who paused it and why."""
-        return Preview(sentences=[self._pause().sentence])
+        """Say who paused it and why, and show what waits and goes out once it is over."""
+        pause = self._pause()
+        scope = Scope(
+            meter=pause.meter.stripe_id if pause.meter else "",
+            customer=pause.customer.stripe_id if pause.customer else "",
+        )
+        if not enrolments_in(scope).exists():
+            return Preview(sentences=[pause.sentence, NOBODY])
+        try:
+            plan = self._plan(scope, pause)
+        except SyncError as error:
+            return Preview(sentences=[pause.sentence, f"Nobody can say now what waits to be sent: {error}"])
+        shown = preview_plan(plan) if plan.does_something else Preview(sentences=[*plan.notes, *plan.errors])
+        return replace(shown, sentences=[pause.sentence, _outlook(plan), *shown.sentences])
 
     def act(self, form: forms.Form) -> Outcome:
         """Resume it."""
@@ -117,11 +138,33 @@ class ResumeReporting(Dialog):
         named = [row for row in self.rows if not isinstance(row, Pause)]
         return Outcome(message=f"Resumed reporting of {words}.", about=[pause, *named])
 
+    @staticmethod
+    def _plan(scope: Scope, pause: Pause) -> ReportPreview:
+        connections = connect()
+        return preview_report(
+            scope=scope,
+            source=connections.openmeter,
+            rules=connections.rules,
+            now=timezone.now(),
+            as_if_over=pause.pk,
+        )
+
     def _pause(self) -> Pause:
         row = self.rows[0]
         pause = row if isinstance(row, Pause) else _pause_of(row)
         assert pause is not None  # noqa: S101 - why_not left out everything else
         return pause
+
+
+def _outlook(plan: ReportPreview) -> str:
+    """Return what a resumption lets go on, as far as anybody knows."""
+    if plan.standing:
+        return "Another pause keeps all of it back, too: nothing goes out until that one is resumed as well."
+    if plan.errors:
+        return "Some of what waits is not known now (see below), so more than this may go out."
+    if not plan.does_something:
+        return "Nothing waits to be sent by now; what is used from then on is reported as usual."
+    return "This waits, and the next run sends it:"
 
 
 def _pause_of(row: Any) -> Pause | None:

@@ -8,12 +8,12 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from sync.admin.dialogs.dialog import Dialog, Outcome, Place, Preview
+from sync.admin.dialogs.plan_preview import preview_plan
 from sync.admin.dialogs.sealed_preview import seal, unseal
-from sync.admin.formats import NOTHING, money, units, when
 from sync.admin.links import list_url
 from sync.enqueue import enqueue_run
 from sync.models import Customer, ReportRun, UsageReport
-from sync.operations.preview_report import PreviewLine, ReportPreview, preview_report
+from sync.operations.preview_report import ReportPreview, preview_report
 from sync.operations.report_request import ReportRequest
 from sync.ports import InvalidInput
 from sync.queries.planning import Scope
@@ -113,24 +113,7 @@ class ReportCustomer(ReportUsage):
 def _shown(plan: ReportPreview, scope: Scope) -> Preview:
     if reason := _nothing_to_do(plan, scope):
         return Preview(sentences=[*plan.notes, *plan.errors], nothing_to_do=reason)
-    return Preview(
-        sentences=[*_summary(plan), *plan.notes, *plan.errors],
-        headers=("customer", "meter", "from", "to", "units", "estimated amount"),
-        rows=[_row(line) for line in plan.lines],
-        more=plan.more,
-        stakes=plan.amounts,
-    )
-
-
-def _row(line: PreviewLine) -> list[str]:
-    return [
-        line.customer,
-        line.meter,
-        when(line.start),
-        when(line.end),
-        units(line.units),
-        " + ".join(money(amount) for amount in line.amounts) or NOTHING,
-    ]
+    return preview_plan(plan)
 
 
 def _nothing_to_do(plan: ReportPreview, scope: Scope) -> str:
@@ -156,32 +139,3 @@ def _nothing_to_do(plan: ReportPreview, scope: Scope) -> str:
         f"There is nothing to report: all that had closed by {plan.as_of:%H:%M} UTC was sent before, "
         "or a person decided not to send it."
     )
-
-
-def _summary(plan: ReportPreview) -> list[str]:
-    """Return what all lines add up to, and what will not be sent at once."""
-    sentences = []
-    if plan.lines:
-        totals = ", ".join(f"{units(amount)} {meter}" for meter, amount in plan.units.items())
-        who = "1 customer" if plan.customers == 1 else f"{plan.customers:,} customers"
-        worth = "amounts are estimates by the prices' tiers, before taxes and discounts"
-        if not plan.amounts:
-            worth = "no price is known for it, so nobody can say what it is worth"
-        sentences.append(f"In total {totals} of {who}; {worth}.")
-    else:
-        sentences.append("Nothing would be sent to Stripe at once.")
-    if plan.due:
-        was = "1 report was" if plan.due == 1 else f"{plan.due:,} reports were"
-        sentences.append(f"{was} planned by earlier runs and not sent yet; they are part of this.")
-    if plan.in_doubt:
-        may = "1 report" if plan.in_doubt == 1 else f"{plan.in_doubt:,} reports"
-        sentences.append(
-            f"{may} may have reached Stripe already and would be sent once more under the same name, which "
-            "Stripe bills once; the amounts take it as billed."
-        )
-    for status, count in sorted(plan.aside.items()):
-        word = UsageReport.Status(status).word
-        sentences.append(
-            f"Beside this, {count:,} would be kept as {word} for a person to decide, and not be sent."
-        )
-    return sentences

@@ -9,12 +9,14 @@ from typing import Any
 from django.core import signing
 
 from sync.domain.pricing import Money
+from sync.domain.stake import Stake
 from sync.operations.preview_report import PreviewLine, ReportPreview
 from sync.queries.planning import Scope
 
 KEPT = timedelta(hours=1)
 """How long a preview may be confirmed: usage that came late since then should be seen."""
-_SALT = "sync.report-preview"
+_SALT = "sync.report-preview.2"
+"""Names what is sealed: one from before an update, which lacks something, is out of date."""
 
 
 def seal(preview: ReportPreview, *, scope: Scope, who: str) -> str:
@@ -40,6 +42,7 @@ def _plain(preview: ReportPreview) -> dict[str, Any]:
         "as_of": preview.as_of.isoformat(),
         "units": {meter: str(units) for meter, units in preview.units.items()},
         "amounts": _amounts(preview.amounts),
+        "stake": _plain_stake(preview.stake),
         "lines": [
             [
                 line.customer,
@@ -61,6 +64,7 @@ def _preview(data: Mapping[str, Any]) -> ReportPreview:
             "as_of": datetime.fromisoformat(data["as_of"]),
             "units": {meter: Decimal(units) for meter, units in data["units"].items()},
             "amounts": _money(data["amounts"]),
+            "stake": _stake(data["stake"]),
             "lines": [
                 PreviewLine(
                     customer=customer,
@@ -73,6 +77,22 @@ def _preview(data: Mapping[str, Any]) -> ReportPreview:
                 for customer, meter, start, end, units, amounts in data["lines"]
             ],
         }
+    )
+
+
+def _plain_stake(stake: Stake) -> dict[str, Any]:
+    return {
+        "more": _amounts(stake.more),
+        "less": _amounts(stake.less),
+        "unpriced": {meter: str(units) for meter, units in stake.unpriced.items()},
+    }
+
+
+def _stake(data: Mapping[str, Any]) -> Stake:
+    return Stake(
+        more=_money(data["more"]),
+        less=_money(data["less"]),
+        unpriced={meter: Decimal(units) for meter, units in data["unpriced"].items()},
     )
 
 

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from sync.admin.dialogs.dialog import Preview
 from sync.admin.formats import NOTHING, amounts, from_to, units
 from sync.domain.pricing import Money
+from sync.domain.stake import Movement, stake_of
 from sync.models import Customer
 from sync.operations.measure_subject import MeasuredSubject, SubjectUsage
-from sync.queries.amounts import UnitMove, amounts_of, total
+from sync.queries.amounts import UnitMove, amounts_of
 
 HEADERS = ("meter", "billed stretch", "units", "amount", "remark")
 LATE = "late: on no invoice any more; it waits for a decision"
@@ -16,6 +17,13 @@ LATE = "late: on no invoice any more; it waits for a decision"
 def worth_of(usage: Sequence[SubjectUsage]) -> list[Sequence[Money]]:
     """Return what each stretch's usage adds to the customer's bill."""
     return amounts_of([UnitMove(one.enrolment.pk, one.at, one.units) for one in usage])
+
+
+def movements(usage: Sequence[SubjectUsage], worth: Sequence[Sequence[Money]]) -> list[Movement]:
+    """Return what each stretch's usage moves."""
+    return [
+        Movement(one.enrolment.meter.slug, one.units, money) for one, money in zip(usage, worth, strict=True)
+    ]
 
 
 def preview_usage(measured: MeasuredSubject, sentences: Sequence[str]) -> Preview:
@@ -31,7 +39,7 @@ def preview_usage(measured: MeasuredSubject, sentences: Sequence[str]) -> Previe
             *(_row(one, amounts(money), "") for one, money in zip(open_ones, worth, strict=True)),
             *(_row(one, NOTHING, LATE) for one in late),
         ],
-        stakes=total(worth),
+        stake=stake_of(movements(open_ones, worth)),
     )
 
 
