@@ -75,6 +75,7 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "billing_console.urls"
+LOGIN_REDIRECT_URL = "admin:index"  # for those who open the login page itself
 WSGI_APPLICATION = "billing_console.wsgi.application"
 
 TEMPLATES = [

@@ -14,6 +14,14 @@ class TestLogin:
         someone.page.wait_for_url(f"{someone.address}/")
         assert someone.page.title() == "[SANDBOX] Overview | Billing console"
 
+    def test_leads_to_the_overview_those_who_open_it_by_itself(self, visit):
+        someone = visit("")
+        someone.go("/login/")
+        someone.page.fill("#id_username", "nora")
+        someone.page.fill("#id_password", PASSWORD)
+        someone.page.press("#id_password", "Enter")
+        someone.page.wait_for_url(f"{someone.address}/")
+
     def test_says_what_is_wrong_and_lets_nobody_in(self, visit):
         someone = visit("")
         someone.go("/login/")
