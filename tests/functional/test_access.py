@@ -196,7 +196,7 @@ class TestStaff:
         for model in admin.site._registry:
             expected = 200 if may(person, SEES[label(model)]) else 403
             assert client.get(page(model, "changelist")).status_code == expected, model
-            for pk in model._default_manager.values_list("pk", flat=True)[:3]:
+            for pk in model._default_manager.values_list("pk", flat=True)[:1]:
                 assert client.get(page(model, "change", pk)).status_code == expected, model
                 assert client.get(page(model, "history", pk)).status_code == expected, model
         for name, address in opened_dialogs():

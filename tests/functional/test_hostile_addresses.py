@@ -49,7 +49,7 @@ def test_searches_and_filters_find_nothing(root):
     for model, shown in admin.site._registry.items():
         names = ["o", "p", "e", "id", "id__exact", "nothing__here", *_filters(shown)]
         asked = [("q", word) for word in WORDS]
-        asked += [(name, word) for name in names for word in (HUGE, "x", "\x00")]
+        asked += [(name, word) for name in names for word in (HUGE, "\x00")]
         broken += [
             (page(model, "changelist"), name, word)
             for name, word in asked

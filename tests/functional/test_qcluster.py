@@ -22,7 +22,6 @@ from tests.world import World
 
 pytestmark = pytest.mark.crash
 EVENTS = "POST /v1/billing/meter_events"
-POSTGRESQL = ("127.0.0.1", 5432)
 REDIS = ("127.0.0.1", 6379)
 FIRE = "from django_q.scheduler import scheduler; scheduler()"
 """What every cluster does each half minute: the tasks of schedules that are due go into the queue."""
@@ -35,41 +34,13 @@ def answers(address: tuple[str, int]) -> bool:
         return probe.connect_ex(address) == 0
 
 
-KINDS = [("sqlite", "orm"), ("postgresql", "orm"), ("postgresql", "redis")]
-
-
-@pytest.fixture(scope="module")
-def sqlite(tmp_path_factory) -> Databases:
-    return Databases(tmp_path_factory.mktemp("sqlite"))
-
-
-@pytest.fixture(scope="module")
-def postgresql(tmp_path_factory) -> Iterator[Databases]:
-    made = Databases(
-        tmp_path_factory.mktemp("postgresql"), "postgres://postgres@{}:{}/postgres".format(*POSTGRESQL)
-    )
-    yield made
-    made.close()
-
-
-@pytest.fixture(params=KINDS, ids="-".join)
-def kind(request) -> tuple[Databases, str]:
-    """Return databases and a broker of each kind there is."""
-    database, broker = request.param
-    for name, address in (("postgresql", POSTGRESQL), ("redis", REDIS)):
-        if name in request.param and not answers(address):
-            pytest.skip(f"nothing answers on {address[0]}:{address[1]}, where {name} is looked for")
-    own = settings.DATABASES["default"]["ENGINE"].endswith(database.replace("sqlite", "sqlite3"))
-    return request.getfixturevalue("databases" if own else database), broker
-
-
 OWN_IS_POSTGRESQL = settings.DATABASES["default"]["ENGINE"].endswith("postgresql")
 
 
-# Redis stands beside PostgreSQL, as in production.
+# Each database that the suite runs on has its brokers: Redis stands beside PostgreSQL, as in production.
 @pytest.fixture(params=["orm", "redis"] if OWN_IS_POSTGRESQL else ["orm"])
-def own_kind(request, databases) -> tuple[Databases, str]:
-    """Return the suite's own databases and each broker that is used with them."""
+def kind(request, databases) -> tuple[Databases, str]:
+    """Return the suite's own kind of database and each broker that is used with it."""
     if request.param == "redis" and not answers(REDIS):
         pytest.skip(f"nothing answers on {REDIS[0]}:{REDIS[1]}, where redis is looked for")
     return databases, request.param
@@ -160,8 +131,8 @@ class TestTwoClusters:
 
 
 class TestKilledCluster:
-    def test_is_noticed_and_the_next_run_completes_its_work(self, own_kind, sandbox, sandbox_server, config):
-        with opened(own_kind, sandbox, sandbox_server, config, customers=8) as office:
+    def test_is_noticed_and_the_next_run_completes_its_work(self, kind, sandbox, sandbox_server, config):
+        with opened(kind, sandbox, sandbox_server, config, customers=8) as office:
             control = office.business.world.control
             control.fault(EVENTS, times=8, delay_ms=3000, cut="after")
             killed = office.start_cluster()
@@ -182,10 +153,8 @@ class TestKilledCluster:
 
 
 class TestStoppedCluster:
-    def test_ends_in_order_and_leaves_the_rest_to_the_next_one(
-        self, own_kind, sandbox, sandbox_server, config
-    ):
-        with opened(own_kind, sandbox, sandbox_server, config, customers=60) as office:
+    def test_ends_in_order_and_leaves_the_rest_to_the_next_one(self, kind, sandbox, sandbox_server, config):
+        with opened(kind, sandbox, sandbox_server, config, customers=60) as office:
             office.console.env["STRIPE_RATE_LIMIT"] = "10"
             cluster = office.start_cluster()
             office.fire()
