@@ -48,6 +48,8 @@ class Control:
             Route("/stripe/{id}", self.patch_object, methods=["PATCH"]),
             Route("/stripe/{id}", self.delete_object, methods=["DELETE"]),
             Route("/meter_events", self.list_meter_events, methods=["GET"]),
+            Route("/meter_events/landings", self.list_landings, methods=["GET"]),
+            Route("/invoices", self.list_invoices, methods=["GET"]),
             Route("/totals", self.list_totals, methods=["GET"]),
             Route("/reset", self.reset, methods=["POST"]),
         ]
@@ -64,10 +66,12 @@ class Control:
     async def set_clock(self, request: Request) -> Response:
         """The clock is frozen at `now`, runs on from it, or is real when it is null; restarts too."""
         given = await _object(request)
+        stripe.advance(self._account)
         if given.get("now") is None:
             self._world.clock.real()
         else:
             self._world.clock.set(_instant(given["now"]), running=given.get("running") is True)
+        stripe.advance(self._account)
         _save_clock(self._world.clock, self._world.store)
         return await self.read_clock(request)
 
@@ -101,6 +105,8 @@ class Control:
 
     async def change_settings(self, request: Request) -> Response:
         """The given settings hold from the next call on, and after a restart."""
+        # What is due already happens under the settings that held until now.
+        stripe.advance(self._account)
         settings = self._world.settings
         given = await _object(request)
         problem = settings.problem_with(given)
@@ -114,7 +120,9 @@ class Control:
         """The stored Stripe object with the given fields merged in, as no API call could."""
         body = self._stored(request)
         given = await _object(request)
-        merged = self._account.objects.save(_merged(body, given) | stripe.TO_BE_SETTLED)
+        merged = stripe.overwritten(self._account, body, _merged(body, given))
+        self._account.objects.save(merged)
+        stripe.advance(self._account)
         return JSONResponse(stripe.render(self._account.objects, merged))
 
     async def delete_object(self, request: Request) -> Response:
@@ -123,6 +131,7 @@ class Control:
         return Response(status_code=204)
 
     def _stored(self, request: Request) -> dict[str, Any]:
+        stripe.advance(self._account)
         id_ = request.path_params["id"]
         body = self._account.objects.find_any(id_)
         if body is None:
@@ -135,6 +144,27 @@ class Control:
         query = request.query_params
         rows = stripe.event_rows(
             self._account, customer=query.get("customer"), event_name=query.get("event_name")
+        )
+        return JSONResponse(rows)
+
+    async def list_landings(self, request: Request) -> Response:
+        """Every accepted meter event with the invoice lines it is on, or why it is on none."""
+        stripe.advance(self._account)
+        query = request.query_params
+        rows = stripe.landing_rows(
+            self._account, customer=query.get("customer"), event_name=query.get("event_name")
+        )
+        return JSONResponse(rows)
+
+    async def list_invoices(self, request: Request) -> Response:
+        """What each invoice that is not a draft billed, exactly; with `drafts=true` the drafts too."""
+        stripe.advance(self._account)
+        query = request.query_params
+        rows = stripe.invoice_rows(
+            self._account,
+            drafts=query.get("drafts") == "true",
+            customer=query.get("customer"),
+            subscription=query.get("subscription"),
         )
         return JSONResponse(rows)
 

@@ -4,7 +4,8 @@ from sync.sandbox.stripe.app import DELAYED_INSIDE, OPERATIONS, ROUTES, StripeAp
 from sync.sandbox.stripe.errors import usual_error
 from sync.sandbox.stripe.idempotency import IdempotencyLayer
 from sync.sandbox.stripe.inspection import event_rows, total_rows
-from sync.sandbox.stripe.lifecycle import TO_BE_SETTLED
+from sync.sandbox.stripe.landings import invoice_rows, landing_rows
+from sync.sandbox.stripe.lifecycle import advance, overwritten
 from sync.sandbox.stripe.operations import Account
 from sync.sandbox.stripe.rendering import render
 
@@ -12,11 +13,14 @@ __all__ = [
     "DELAYED_INSIDE",
     "OPERATIONS",
     "ROUTES",
-    "TO_BE_SETTLED",
     "Account",
     "IdempotencyLayer",
     "StripeApp",
+    "advance",
     "event_rows",
+    "invoice_rows",
+    "landing_rows",
+    "overwritten",
     "render",
     "total_rows",
     "usual_error",

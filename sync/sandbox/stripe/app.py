@@ -16,7 +16,11 @@ from sync.sandbox.exchange import Answer, Exchange, Routes
 from sync.sandbox.stripe import (
     customers,
     events,
+    invoice_items,
+    invoices,
     items,
+    lifecycle,
+    meter_event_adjustments,
     meter_events,
     meters,
     other_routes,
@@ -34,6 +38,7 @@ from sync.sandbox.stripe.rendering import expand, render
 
 OPERATIONS: Sequence[Operation] = [
     *meter_events.OPERATIONS,
+    *meter_event_adjustments.OPERATIONS,
     *meters.OPERATIONS,
     *summaries.OPERATIONS,
     *products.OPERATIONS,
@@ -41,6 +46,8 @@ OPERATIONS: Sequence[Operation] = [
     *customers.OPERATIONS,
     *subscriptions.OPERATIONS,
     *items.OPERATIONS,
+    *invoices.OPERATIONS,
+    *invoice_items.OPERATIONS,
     *events.OPERATIONS,
     *other_routes.OPERATIONS,
 ]
@@ -89,6 +96,7 @@ class StripeApp:
             params=operation.params.read(parse_form(raw), ""),
             at=int(self._account.now().timestamp()),
         )
+        lifecycle.advance(self._account)
         exchange.final = True
         body = operation.handle(call)
         shown = render(call.objects, await body if inspect.isawaitable(body) else body)

@@ -89,9 +89,7 @@ def delete(call: Call) -> Body:
     customer = existing(call, call.path("customer"), param="id", status=404)
     for subscription in call.objects.all("subscription"):
         if subscription["customer"] == customer["id"]:
-            lifecycle.cancel(
-                call.objects, lifecycle.current(call.objects, subscription, at=call.at), at=call.at
-            )
+            lifecycle.cancel(call.account, subscription, at=call.at)
     return call.objects.save({"id": customer["id"], "object": "customer", "deleted": True})
 
 
@@ -101,6 +99,11 @@ def existing(call: Call, id_: str, *, param: str, status: int) -> Body:
     if customer.get("deleted"):
         raise no_such(id_, "customer", param=param, status=status)
     return customer
+
+
+def existing_or_deleted(call: Call, id_: str) -> Body:
+    """The customer that a list is filtered by. Raises the StripeError for an id that names nothing."""
+    return call.objects.get("customer", id_, param="customer", status=400)
 
 
 def _address(given: Body | None) -> Body | None:

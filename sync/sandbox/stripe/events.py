@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 
-from sync.sandbox.stripe import lifecycle
 from sync.sandbox.stripe.errors import invalid, no_such
 from sync.sandbox.stripe.objects import Body
 from sync.sandbox.stripe.operations import API_VERSION, Call, Operation
@@ -19,7 +18,6 @@ LIST = listing(created=Range(), delivery_success=Flag(), type=Text(), types=List
 def list_events(call: Call) -> Body:
     """What happened in the last 30 days, newest first."""
     params = call.params
-    _let_time_pass(call)
     is_wanted = _type_filter(params)
     rows = [
         event
@@ -35,17 +33,10 @@ def list_events(call: Call) -> Body:
 
 def retrieve(call: Call) -> Body:
     """The event."""
-    _let_time_pass(call)
     event = call.account.snapshots.find(call.path("id"))
     if event is None:
         raise no_such(call.path("id"), "event")
     return _shown(event)
-
-
-def _let_time_pass(call: Call) -> None:
-    """What time has done to subscriptions since anybody looked has its events."""
-    for subscription in call.objects.all("subscription"):
-        lifecycle.current(call.objects, subscription, at=call.at)
 
 
 def _type_filter(params: Body) -> Callable[[str], bool]:

@@ -1,12 +1,14 @@
 """/v1/subscription_items, and the items that a subscription is written with."""
 
-from sync.sandbox.stripe import lifecycle
+from sync.sandbox.stripe import billing, lifecycle
+from sync.sandbox.stripe.billing import Bill
 from sync.sandbox.stripe.errors import StripeError, invalid, missing
 from sync.sandbox.stripe.ids import new_id
 from sync.sandbox.stripe.objects import Body, merge_metadata
 from sync.sandbox.stripe.operations import Call, Operation, pick
 from sync.sandbox.stripe.paging import page
 from sync.sandbox.stripe.shapes import Choice, Flag, Kind, StringMap, Text, Whole, group, listing, shape
+from sync.sandbox.stripe.stretches import COUNTING, counting
 
 MOST_ITEMS = 20
 
@@ -15,18 +17,20 @@ PRORATION_BEHAVIORS = ("always_invoice", "create_prorations", "none")
 
 NO_EFFECT: dict[str, Kind] = {
     "payment_behavior": Choice(PAYMENT_BEHAVIORS),
-    "proration_behavior": Choice(PRORATION_BEHAVIORS),
     "proration_date": Whole(),
 }
-"""Taken and not acted upon: the look-alike makes no invoices."""
+"""Taken and not acted upon: the look-alike prorates nothing, and every payment succeeds."""
+
+PRORATION: dict[str, Kind] = {"proration_behavior": Choice(PRORATION_BEHAVIORS)}
+"""Of consequence for metered items only: whether what was reported of one that goes is billed, and when."""
 
 CONTENT: dict[str, Kind] = {"metadata": StringMap(), "price": Text(), "quantity": Whole(least=0)}
 ITEM = group(**CONTENT)
 ITEM_CHANGE = group(id=Text(), deleted=Flag(), clear_usage=Flag(), **CONTENT)
 
-CREATE = shape(subscription=Text(), **CONTENT, **NO_EFFECT).needing("subscription")
-UPDATE = shape(off_session=Flag(), **CONTENT, **NO_EFFECT)
-DELETE = group(clear_usage=Flag(), **NO_EFFECT)
+CREATE = shape(subscription=Text(), **CONTENT, **NO_EFFECT, **PRORATION).needing("subscription")
+UPDATE = shape(off_session=Flag(), **CONTENT, **NO_EFFECT, **PRORATION)
+DELETE = group(clear_usage=Flag(), **NO_EFFECT, **PRORATION)
 
 LIST = listing(subscription=Text()).needing("subscription")
 
@@ -36,7 +40,7 @@ def create(call: Call) -> Body:
     subscription = _open_subscription(call, call.params["subscription"], param="subscription", status=400)
     items = call.objects.items_of(subscription["id"])
     made = build(call, subscription, call.params, items)
-    lifecycle.settle(call.objects, subscription, [*items, made], at=call.at)
+    lifecycle.settle(call.account, subscription, [*items, made], at=call.at)
     return call.objects.get("subscription_item", made["id"])
 
 
@@ -73,11 +77,15 @@ def build(call: Call, subscription: Body, given: Body, others: list[Body], *, pr
         "price": price_id,
         "subscription": subscription["id"],
         "tax_rates": [],
+        COUNTING: _counting_from_now(call, subscription, start),
     } | ({} if metered else {"quantity": given.get("quantity", 1)})
 
 
 def changed(call: Call, subscription: Body, item: Body, given: Body) -> Body:
-    """The item with another price, quantity or metadata."""
+    """The item with another price, quantity or metadata.
+
+    What was reported at the old price waits on an invoice item, or in classic billing mode is lost.
+    """
     changes = pick(given, "quantity")
     if "metadata" in given:
         changes["metadata"] = merge_metadata(item["metadata"], given["metadata"])
@@ -85,15 +93,15 @@ def changed(call: Call, subscription: Body, item: Body, given: Body) -> Body:
         others = [other for other in call.objects.items_of(subscription["id"]) if other["id"] != item["id"]]
         fresh = build(call, subscription, given, others)
         changes |= pick(fresh, "price", "current_period_start", "current_period_end", "quantity")
+        _bill_aside(call, subscription, item, given)
+        is_first = fresh[COUNTING]["is_first"] or item[COUNTING]["is_first"]
+        changes[COUNTING] = fresh[COUNTING] | {"price_changed": True, "is_first": is_first}
     return item | changes
 
 
 def retrieve(call: Call) -> Body:
     """The item in its current period."""
-    item = call.objects.get("subscription_item", call.path("item"))
-    subscription = call.objects.get("subscription", item["subscription"])
-    lifecycle.current(call.objects, subscription, at=call.at)
-    return call.objects.get("subscription_item", item["id"])
+    return call.objects.get("subscription_item", call.path("item"))
 
 
 def update(call: Call) -> Body:
@@ -101,17 +109,55 @@ def update(call: Call) -> Body:
     item = retrieve(call)
     subscription = _open_subscription(call, item["subscription"], param="subscription", status=400)
     call.objects.save(changed(call, subscription, item, call.params))
-    lifecycle.settle(call.objects, subscription, call.objects.items_of(subscription["id"]), at=call.at)
+    _settle(call, subscription)
     return call.objects.get("subscription_item", item["id"])
 
 
 def delete(call: Call) -> Body:
     """The item is off its subscription. The last one is refused."""
     item = retrieve(call)
-    _open_subscription(call, item["subscription"], param="subscription", status=400)
+    subscription = _open_subscription(call, item["subscription"], param="subscription", status=400)
     refuse_to_empty(call.objects.items_of(item["subscription"]), [item["id"]])
-    call.objects.delete(item)
+    remove(call, subscription, item, call.params)
+    _settle(call, subscription)
     return {"id": item["id"], "object": "subscription_item", "deleted": True}
+
+
+def remove(call: Call, subscription: Body, item: Body, given: Body) -> None:
+    """The item is gone; what was reported of it waits on an invoice item, unless that is not wanted."""
+    _bill_aside(call, subscription, item, given)
+    call.objects.delete(item)
+
+
+def _bill_aside(call: Call, subscription: Body, item: Body, given: Body) -> None:
+    # Beside a subscription `clear_usage` has no effect where the plan has a meter, the SDK says; only the
+    # removal of the item itself takes it at its word.
+    unless = None
+    if given.get("proration_behavior") == "none":
+        unless = "proration_behavior was none"
+    if call.exchange.method == "DELETE" and given.get("clear_usage"):
+        unless = "clear_usage was asked for"
+    billing.bill_aside(call.account, subscription, item, at=call.at, unless=unless)
+
+
+def _counting_from_now(call: Call, subscription: Body, period_start: int) -> Body:
+    """From when on usage counts of an item that comes now: classic looks at the date, flexible at receipt.
+
+    Classic is documented so; of flexible, that each unit has the price in force when it is reported.
+    """
+    if subscription["billing_mode"]["type"] == "classic":
+        return counting(start=call.at, is_first=True)
+    return counting(start=period_start, after=call.account.ledger.last_position)
+
+
+def _settle(call: Call, subscription: Body) -> None:
+    """The subscription's items are in their periods, and billed at once where that is wanted."""
+    bill = Bill(call.account, subscription, at=call.at, reason="subscription_update")
+    if call.params.get("proration_behavior") == "always_invoice":
+        bill.waiting()
+    rows = call.objects.items_of(subscription["id"])
+    hours = lifecycle.change_hours(call.account)
+    lifecycle.settle(call.account, subscription, rows, at=call.at, bill=bill, **hours)
 
 
 def refuse_to_empty(items: list[Body], removed: list[str]) -> None:
@@ -129,13 +175,11 @@ def list_items(call: Call) -> Body:
     subscription = call.objects.get(
         "subscription", call.params["subscription"], param="subscription", status=400
     )
-    lifecycle.current(call.objects, subscription, at=call.at)
     return page(call.objects.items_of(subscription["id"]), call.params, url=call.url)
 
 
 def _open_subscription(call: Call, id_: str, *, param: str, status: int) -> Body:
     subscription = call.objects.get("subscription", id_, param=param, status=status)
-    subscription = lifecycle.current(call.objects, subscription, at=call.at)
     if subscription["status"] == "canceled":
         message = "You cannot change the items of a canceled subscription."
         raise invalid(message, param)

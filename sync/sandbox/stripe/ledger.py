@@ -10,6 +10,7 @@ from typing import Any
 from sync.sandbox.store import Store
 
 KIND = "stripe.meter_event"
+CANCELED_KIND = "stripe.canceled_meter_event"
 WINDOW_SECONDS = {"hour": 3600, "day": 86_400}
 UNIQUE_FOR = dt.timedelta(hours=24)
 """An identifier is refused again for this long after its event was received."""
@@ -51,11 +52,14 @@ class EventLedger:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._identifiers: dict[str, dt.datetime] = {}
+        self._identifiers: dict[str, Event] = {}
+        self._canceled: dict[int, Event] = {}
         self._enrolments: dict[tuple[str, str], list[Event]] = {}
         self._next_position = 1
+        canceled = {body["position"] for body in store.all(CANCELED_KIND)}
         for body in store.all(KIND):
-            self._index(Event.from_dict(body))
+            event = Event.from_dict(body)
+            self._index(event, is_canceled=event.position in canceled)
 
     def record(self, *, received_at: dt.datetime, **fields: Any) -> Event:
         """The event is accepted and on disk."""
@@ -64,10 +68,33 @@ class EventLedger:
         self._index(event)
         return event
 
+    @property
+    def last_position(self) -> int:
+        """The order of receipt that the newest event has; 0 before the first."""
+        return self._next_position - 1
+
     def is_taken(self, identifier: str, *, now: dt.datetime) -> bool:
         """Whether an event with this identifier was received within the last 24 hours."""
-        received_at = self._identifiers.get(identifier)
-        return received_at is not None and now - received_at < UNIQUE_FOR
+        event = self._identifiers.get(identifier)
+        return event is not None and now - event.received_at < UNIQUE_FOR
+
+    def find(self, identifier: str, *, event_name: str) -> Event | None:
+        """The event that was received last under this identifier, unless it was canceled."""
+        event = self._identifiers.get(identifier)
+        if event is None or event.event_name != event_name or event.position in self._canceled:
+            return None
+        return event
+
+    def cancel(self, event: Event, *, at: dt.datetime) -> None:
+        """The event counts no more; its identifier stays taken."""
+        body = {"position": event.position, "canceled_at": at.isoformat()}
+        self._store.put(CANCELED_KIND, str(event.position), body)
+        self._enrolments[event.meter, event.customer].remove(event)
+        self._canceled[event.position] = event
+
+    def canceled(self) -> Iterator[Event]:
+        """The events that were canceled."""
+        yield from self._canceled.values()
 
     def enrolments(self) -> Iterator[tuple[str, str]]:
         """The pairs of meter id and customer that have events."""
@@ -83,11 +110,14 @@ class EventLedger:
         first = bisect.bisect_left(events, start, key=_timestamp)
         return events[first : bisect.bisect_left(events, end, key=_timestamp)]
 
-    def _index(self, event: Event) -> None:
-        self._identifiers[event.identifier] = event.received_at
+    def _index(self, event: Event, *, is_canceled: bool = False) -> None:
+        self._identifiers[event.identifier] = event
+        self._next_position = max(self._next_position, event.position + 1)
+        if is_canceled:
+            self._canceled[event.position] = event
+            return
         events = self._enrolments.setdefault((event.meter, event.customer), [])
         bisect.insort_right(events, event, key=_timestamp)
-        self._next_position = max(self._next_position, event.position + 1)
 
 
 def counted(events: Iterable[Event], *, window: str | None) -> list[Event]:

@@ -1,68 +1,88 @@
-"""What time does to a subscription: renewals, the end of a trial, a cancellation that was set earlier."""
+"""What time does: renewals, the end of a trial, a cancellation that was set earlier, final invoices."""
 
+from sync.sandbox.stripe import billing
+from sync.sandbox.stripe.agenda import DUE, NEVER, TO_BE_SETTLED
+from sync.sandbox.stripe.billing import Bill
 from sync.sandbox.stripe.objects import Body, Objects
+from sync.sandbox.stripe.operations import Account
 from sync.sandbox.stripe.periods import period_at
+from sync.sandbox.stripe.stretches import COUNTING, counting, stretch_of
 
-NEVER = 2**53
-"""Later than any instant in use, and still exact in JSON."""
-
-DUE = "_due_at"
-"""Where a stored subscription notes when time changes it next, so that listing thousands stays cheap."""
-
-TO_BE_SETTLED = {DUE: 0}
-"""Merged into a body that was changed by hand, so that the next look brings it up to date."""
+CANCELED = "the subscription was canceled at once, without invoice_now"
 
 
-def current(objects: Objects, subscription: Body, *, at: int) -> Body:
-    """The subscription as it is at this instant; what changed since the last look is stored."""
-    if at < subscription.get(DUE, 0):
-        return subscription
-    items = objects.items_of(subscription["id"])
-    return settle(objects, subscription, items, at=at, by_time=True)
+def advance(account: Account) -> None:
+    """Everything that was due by now has happened, in order, each at its own instant.
+
+    Whoever reads or changes anything calls this first, so what is received later counts for later invoices
+    only. It costs nothing while nothing is due.
+    """
+    at = int(account.now().timestamp())
+    while body := account.objects.next_due(at=at):
+        if body["object"] == "invoice":
+            billing.finalize(account, body, at=body[DUE])
+        elif body[DUE] == TO_BE_SETTLED[DUE]:
+            _settle_overwritten(account, body, at=at)
+        else:
+            _step(account, body, at=body[DUE])
 
 
 def settle(
-    objects: Objects, subscription: Body, items: list[Body], *, at: int, by_time: bool = False
+    account: Account, subscription: Body, items: list[Body], *, at: int, bill: Bill | None = None, **how: int
 ) -> Body:
-    """The subscription and its items are stored as they are at this instant.
+    """The subscription and its items are stored, with the invoice that was made of the bill, if any.
 
-    Where nobody changed anything (`by_time`), they became so when time did it, not when somebody looked.
+    `how` is what the draft of the bill is to be like, such as the `hours` before it is final.
     """
-    subscription = _with_status(subscription, at=at)
-    ended_at = subscription["ended_at"]
-    # A canceled subscription keeps the period in which it ended.
-    horizon = at if ended_at is None else min(at, max(ended_at - 1, subscription["start_date"]))
-    items = [_rolled(objects, subscription, item, at=horizon) for item in items]
+    draft = bill.body(**how) if bill else None
+    if draft:
+        subscription = subscription | {"latest_invoice": draft["id"]}
     subscription = subscription | {DUE: _due_at(subscription, items)}
-    objects.save_all([*items, subscription], at=_latest(subscription, items, at=at) if by_time else None)
+    account.objects.save_all([*items, subscription], at=at)
+    if bill:
+        bill.put(draft)
     return subscription
 
 
-def _latest(subscription: Body, items: list[Body], *, at: int) -> int:
-    """Return when time changed the subscription last."""
-    instants = [item["current_period_start"] for item in items]
-    instants += [subscription["ended_at"], subscription["trial_end"]]
-    return max((int(one) for one in instants if one is not None and one <= at), default=at)
+def cancel(
+    account: Account, subscription: Body, *, at: int, details: Body | None = None, invoice_now: bool = False
+) -> Body:
+    """The subscription ended at this instant; without `invoice_now` what it used is on no invoice.
 
-
-def cancel(objects: Objects, subscription: Body, *, at: int, details: Body | None = None) -> Body:
-    """The subscription ended at this instant. On a canceled one nothing changes."""
+    On a canceled one nothing changes.
+    """
     if subscription["status"] == "canceled":
         return subscription
+    items = account.objects.items_of(subscription["id"])
+    bill = Bill(account, subscription, at=at, reason="subscription_update")
+    for item in items:
+        if invoice_now:
+            bill.close(item, end=at)
+        else:
+            _forgo(account, subscription, item, CANCELED, at=at)
+    if invoice_now:
+        bill.waiting()
+    billing.hold(account, subscription, at=at)
     canceled = subscription | {
         "status": "canceled",
         "canceled_at": at,
         "ended_at": at,
         "cancellation_details": cancellation(details),
-        DUE: NEVER,
     }
-    return objects.save(canceled)
+    return settle(account, canceled, items, at=at, bill=bill, **change_hours(account))
 
 
 def cancellation(details: Body | None) -> Body:
     """Why a subscription is to end; without anything said, that somebody asked for it."""
     reason = {"comment": None, "feedback": None, "reason": "cancellation_requested"}
     return reason | (details or {})
+
+
+def change_hours(account: Account) -> dict[str, int]:
+    """How long a draft waits that a change made, and not the end of a period."""
+    settings = account.world.settings
+    at_once = settings.change_invoice_finalizes == "at_once"
+    return {"hours": 0 if at_once else settings.invoice_finalization_hours}
 
 
 def period_of(objects: Objects, subscription: Body, price_id: str, *, at: int) -> tuple[int, int]:
@@ -81,6 +101,76 @@ def period_of(objects: Objects, subscription: Body, price_id: str, *, at: int) -
     return max(start, subscription["start_date"], trial_end or 0), end
 
 
+def overwritten(account: Account, before: Body, after: Body) -> Body:
+    """Return the body to store where somebody changed one by hand, with what follows from it."""
+    if after["object"] == "invoice":
+        return billing.scheduled(after)
+    if after["object"] != "subscription":
+        return after
+    at = int(account.now().timestamp())
+    was, is_ = before["status"] == "paused", after["status"] == "paused"
+    pauses = list(after.get("_pauses", []))
+    if is_ and not was:
+        pauses.append([at, None])
+    if was and not is_ and pauses:
+        begun = 0 if account.world.settings.usage_before_pause == "dropped" else pauses[-1][0]
+        pauses[-1] = [begun, at]
+    return after | {"_pauses": pauses} | TO_BE_SETTLED
+
+
+def _step(account: Account, subscription: Body, *, at: int) -> None:
+    """What this instant does to the subscription is done."""
+    items = account.objects.items_of(subscription["id"])
+    cancel_at = subscription["cancel_at"]
+    if cancel_at is not None and cancel_at <= at:
+        _end(account, subscription, items, at=at)
+        return
+    bill = Bill(account, subscription, at=at, reason="subscription_cycle")
+    ended = [item for item in items if item["current_period_end"] <= at]
+    for item in ended:
+        bill.close(item, end=item["current_period_end"])
+    if ended:
+        bill.waiting()
+    subscription = _with_status(subscription, at=at)
+    items = [_rolled(account.objects, subscription, item, at=at) for item in items]
+    for item in items:
+        if item["current_period_start"] == at:
+            bill.ahead(item)
+    settle(account, subscription, items, at=at, bill=bill)
+
+
+def _end(account: Account, subscription: Body, items: list[Body], *, at: int) -> None:
+    """The subscription has ended as it was to, and its last usage is on a last invoice."""
+    settings = account.world.settings
+    bill = Bill(account, subscription, at=at, reason="subscription_cycle")
+    for item in items:
+        if item["current_period_end"] > at and settings.cancel_at_mid_period == "discarded":
+            _forgo(account, subscription, item, "cancel_at came in the middle of the period", at=at)
+        else:
+            bill.close(item, end=min(at, item["current_period_end"]))
+    bill.waiting()
+    billing.hold(account, subscription, at=at)
+    hours = settings.last_invoice_finalization_hours or settings.invoice_finalization_hours
+    # A canceled subscription keeps the period in which it ended.
+    settle(account, _with_status(subscription, at=at), items, at=at, bill=bill, hours=hours)
+
+
+def _settle_overwritten(account: Account, subscription: Body, *, at: int) -> None:
+    """A subscription changed by hand is in its right periods; what it missed is on no invoice."""
+    items = account.objects.items_of(subscription["id"])
+    subscription = _with_status(subscription, at=at)
+    ended_at = subscription["ended_at"]
+    horizon = at if ended_at is None else min(at, max(ended_at - 1, subscription["start_date"]))
+    items = [_rolled(account.objects, subscription, item, at=horizon) for item in items]
+    settle(account, subscription, items, at=at)
+
+
+def _forgo(account: Account, subscription: Body, item: Body, reason: str, *, at: int) -> None:
+    stretch = stretch_of(account, subscription, item, end=at)
+    if stretch is not None:
+        billing.forgo(account, stretch, reason)
+
+
 def _with_status(subscription: Body, *, at: int) -> Body:
     status, cancel_at = subscription["status"], subscription["cancel_at"]
     if status == "canceled":
@@ -97,7 +187,11 @@ def _rolled(objects: Objects, subscription: Body, item: Body, *, at: int) -> Bod
     if at < item["current_period_end"]:
         return item
     start, end = period_of(objects, subscription, item["price"], at=at)
-    return item | {"current_period_start": start, "current_period_end": end}
+    return item | {
+        "current_period_start": start,
+        "current_period_end": end,
+        COUNTING: counting(start=start),
+    }
 
 
 def _due_at(subscription: Body, items: list[Body]) -> int:

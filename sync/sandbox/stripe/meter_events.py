@@ -7,6 +7,7 @@ import re
 import uuid
 from decimal import Decimal
 
+from sync.sandbox.stripe import lifecycle
 from sync.sandbox.stripe.errors import (
     NO_RETRY,
     StripeError,
@@ -99,6 +100,7 @@ async def _spend_time(call: Call) -> None:
 
 
 def _accept(account: Account, draft: Draft) -> Body:
+    lifecycle.advance(account)
     now = account.now()
     meter = account.objects.active_meter(draft.meter["event_name"])
     if meter is None or meter["id"] != draft.meter["id"]:

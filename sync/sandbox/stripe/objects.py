@@ -2,12 +2,14 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from sync.sandbox.store import Store
+from sync.sandbox.stripe.agenda import DUE, Agenda
+from sync.sandbox.stripe.bodies import Body
 from sync.sandbox.stripe.errors import no_such
 
-Body = dict[str, Any]
+__all__ = ["PREFIXES", "Body", "Change", "Objects", "Watcher", "merge_metadata"]
 
 PREFIXES = {
     "billing.meter": "mtr_test_",
@@ -16,7 +18,10 @@ PREFIXES = {
     "customer": "cus_",
     "subscription": "sub_",
     "subscription_item": "si_",
+    "invoice": "in_",
+    "invoiceitem": "ii_",
 }
+INDEXED = ("billing.meter", "subscription_item", "subscription", "invoice", "invoiceitem")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,10 +78,12 @@ class Objects:
         self.watcher: Watcher | None = None
         self._items: dict[str, dict[str, None]] = {}
         self._active_meters: dict[str, str] = {}
-        for meter in store.all(_kind("billing.meter")):
-            self._index(meter)
-        for item in store.all(_kind("subscription_item")):
-            self._index(item)
+        self._invoices: dict[str, dict[str, None]] = {}
+        self._pending: dict[str, dict[str, None]] = {}
+        self._agenda = Agenda()
+        for type_name in INDEXED:
+            for body in store.all(_kind(type_name)):
+                self._index(body)
 
     def save(self, body: Body) -> Body:
         """The body is what is held for its id."""
@@ -120,6 +127,25 @@ class Objects:
         ids = self._items.get(subscription_id, {})
         return [self.get("subscription_item", id_) for id_ in ids]
 
+    def invoices_of(self, owner_id: str) -> list[Body]:
+        """The invoices of a customer or a subscription, newest first."""
+        ids = self._invoices.get(owner_id, {})
+        return [self.get("invoice", id_) for id_ in reversed(ids)]
+
+    def pending_items_of(self, subscription_id: str) -> list[Body]:
+        """The invoice items of a subscription that are on no invoice yet, oldest first."""
+        ids = self._pending.get(subscription_id, {})
+        return [self.get("invoiceitem", id_) for id_ in ids]
+
+    def next_due(self, *, at: int) -> Body | None:
+        """The body that time changes first, if that is by now; each is told once for each change."""
+        while found := self._agenda.pop(at=at):
+            due, type_name, id_ = found
+            body = self.find(type_name, id_)
+            if body is not None and body.get(DUE) == due:
+                return body
+        return None
+
     def active_meter(self, event_name: str) -> Body | None:
         """The meter that takes events of this name now, or None."""
         id_ = self._active_meters.get(event_name)
@@ -132,6 +158,8 @@ class Objects:
             self._items.get(body["subscription"], {}).pop(body["id"], None)
         if body["object"] == "billing.meter":
             self._forget_meter(body["id"])
+        for owner in _owners(body):
+            self._invoices.get(owner, {}).pop(body["id"], None)
         self._tell([Change(body, body | {"deleted": True})], at=None)
 
     def _tell(self, changes: Sequence[Change], *, at: int | None) -> None:
@@ -145,6 +173,14 @@ class Objects:
             self._forget_meter(body["id"])
             if body["status"] == "active":
                 self._active_meters[body["event_name"]] = body["id"]
+        for owner in _owners(body):
+            self._invoices.setdefault(owner, {})[body["id"]] = None
+        if body["object"] == "invoiceitem":
+            pending = self._pending.setdefault(body["_subscription"], {})
+            pending.pop(body["id"], None)
+            if body["invoice"] is None:
+                pending[body["id"]] = None
+        self._agenda.note(body)
 
     def _forget_meter(self, id_: str) -> None:
         # A meter's name can be changed by the control API, so the old entry is found by its id.
@@ -158,6 +194,13 @@ def merge_metadata(old: Mapping[str, str] | None, new: Mapping[str, str] | None)
     if new is None:
         return {}
     return {name: value for name, value in (dict(old or {}) | dict(new)).items() if value != ""}
+
+
+def _owners(body: Body) -> list[str]:
+    """Whose invoice it is."""
+    if body["object"] != "invoice":
+        return []
+    return [owner for owner in (body["customer"], body["_subscription"]) if owner]
 
 
 def _kind(type_name: str) -> str:

@@ -1,12 +1,8 @@
-"""The account, and the lists that are always empty because the look-alike makes no invoices."""
+"""The account."""
 
-from sync.sandbox.stripe.errors import no_such
 from sync.sandbox.stripe.objects import Body
 from sync.sandbox.stripe.operations import Call, Operation
-from sync.sandbox.stripe.paging import page
-from sync.sandbox.stripe.shapes import Choice, Range, Text, listing, shape
-
-INVOICE_STATUSES = ("draft", "open", "paid", "uncollectible", "void")
+from sync.sandbox.stripe.shapes import shape
 
 
 def account(call: Call) -> Body:
@@ -26,27 +22,4 @@ def account(call: Call) -> Body:
     }
 
 
-def empty_list(call: Call) -> Body:
-    """An empty list; bad paging is refused all the same."""
-    return page([], call.params, url=call.url)
-
-
-def no_invoice(call: Call) -> Body:
-    """Always the 404."""
-    raise no_such(call.path("invoice"), "invoice", param="invoice")
-
-
-INVOICE_LIST = listing(
-    collection_method=Choice(("charge_automatically", "send_invoice")),
-    created=Range(),
-    customer=Text(),
-    due_date=Range(),
-    status=Choice(INVOICE_STATUSES),
-    subscription=Text(),
-)
-
-OPERATIONS = [
-    Operation("GET", "/v1/account", account, shape()),
-    Operation("GET", "/v1/invoices", empty_list, INVOICE_LIST),
-    Operation("GET", "/v1/invoices/{invoice}", no_invoice, shape()),
-]
+OPERATIONS = [Operation("GET", "/v1/account", account, shape())]

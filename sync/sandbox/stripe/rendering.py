@@ -4,14 +4,22 @@ from collections.abc import Iterable
 from typing import Any
 
 from sync.sandbox.stripe.errors import StripeError
+from sync.sandbox.stripe.invoice_bodies import LINES
 from sync.sandbox.stripe.objects import Body, Objects
 from sync.sandbox.stripe.paging import envelope
 
 EMBEDDED_ITEMS = 10
-"""A subscription shows its first ten items; the others are behind /v1/subscription_items."""
+"""A subscription shows its first ten items, an invoice its first ten lines; a list has the others."""
 
 EXPAND_LEVELS = 4
-EXPANDABLE = {"customer": "customer", "product": "product", "default_price": "price"}
+EXPANDABLE = {
+    "customer": "customer",
+    "default_price": "price",
+    "invoice": "invoice",
+    "latest_invoice": "invoice",
+    "product": "product",
+    "subscription": "subscription",
+}
 """Fields that hold an id which Stripe replaces by the object when asked; a meter is not among them."""
 
 
@@ -27,6 +35,8 @@ def render(objects: Objects, body: Body) -> Body:
         shown |= {"price": render(objects, price), "plan": _plan(price)}
     elif body["object"] == "subscription":
         shown["items"] = _embedded_items(objects, body["id"])
+    elif body["object"] == "invoice":
+        shown["lines"] = _embedded_lines(objects, body)
     elif body["object"] == "list":
         shown["data"] = [render(objects, row) for row in body["data"]]
     return shown
@@ -73,6 +83,13 @@ def _embedded_items(objects: Objects, subscription_id: str) -> Body:
     rows = [render(objects, item) for item in items[:EMBEDDED_ITEMS]]
     url = f"/v1/subscription_items?subscription={subscription_id}"
     return envelope(rows, url=url, has_more=len(items) > EMBEDDED_ITEMS)
+
+
+def _embedded_lines(objects: Objects, invoice: Body) -> Body:
+    lines = invoice[LINES]
+    rows = [render(objects, line) for line in lines[:EMBEDDED_ITEMS]]
+    url = f"/v1/invoices/{invoice['id']}/lines"
+    return envelope(rows, url=url, has_more=len(lines) > EMBEDDED_ITEMS)
 
 
 def _plan(price: Body) -> Body:

@@ -23,7 +23,7 @@ UNNAMED = {("billing.meter", "deleted"): "updated"}
 
 
 class SnapshotLog:
-    """Keeps one event for each change of a meter, product, price, customer or subscription.
+    """Keeps one event for each change of a meter, product, price, customer, subscription or invoice.
 
     Snapshots are kept packed: thousands of subscriptions would otherwise fill the memory.
     """
@@ -96,6 +96,14 @@ def _packed(data: dict[str, Any]) -> str:
     return base64.b64encode(zlib.compress(json.dumps(data).encode())).decode()
 
 
+INVOICE_VERBS = {
+    "open": "finalized",
+    "paid": "paid",
+    "uncollectible": "marked_uncollectible",
+    "void": "voided",
+}
+
+
 def _verb(change: Change) -> str:
     before, after = change.before, change.after
     if before is None:
@@ -104,6 +112,8 @@ def _verb(change: Change) -> str:
         return "deleted"
     if change.type_name == "billing.meter" and before["status"] != after["status"]:
         return "reactivated" if after["status"] == "active" else "deactivated"
+    if change.type_name == "invoice" and before["status"] != after["status"]:
+        return INVOICE_VERBS.get(after["status"], "updated")
     if change.type_name == "subscription" and before["status"] != after["status"]:
         # Ended, paused and resumed have events of their own.
         if after["status"] == "canceled":

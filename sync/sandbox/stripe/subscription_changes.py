@@ -3,9 +3,11 @@
 from collections.abc import Callable
 
 from sync.sandbox.stripe import items, lifecycle
+from sync.sandbox.stripe.billing import Bill
 from sync.sandbox.stripe.errors import invalid
 from sync.sandbox.stripe.objects import Body, merge_metadata
 from sync.sandbox.stripe.operations import Call, pick
+from sync.sandbox.stripe.stretches import COUNTING, counting
 
 AFTER_THE_END = {"metadata", "cancellation_details", "expand"}
 """All that may still be changed on a canceled subscription."""
@@ -27,9 +29,13 @@ def apply(call: Call, subscription: Body) -> Body:
             subscription["cancellation_details"] | params["cancellation_details"]
         )
     rows = _changed_items(call, subscription)
-    subscription, rows = _restarted(call, subscription, rows)
+    bill = Bill(call.account, subscription, at=call.at, reason="subscription_update")
+    subscription, rows = _restarted(call, subscription, rows, bill)
+    if params.get("proration_behavior") == "always_invoice":
+        bill.waiting()
     subscription = with_cancellation(call, subscription, rows, params)
-    return lifecycle.settle(call.objects, subscription, rows, at=call.at)
+    hours = lifecycle.change_hours(call.account)
+    return lifecycle.settle(call.account, subscription, rows, at=call.at, bill=bill, **hours)
 
 
 def with_cancellation(call: Call, subscription: Body, rows: list[Body], params: Body) -> Body:
@@ -95,15 +101,19 @@ def _changed_items(call: Call, subscription: Body) -> list[Body]:
         if given.get("deleted"):
             removed.append(rows.pop(given["id"]))
         else:
-            rows[given["id"]] = items.changed(call, subscription, rows[given["id"]], given)
+            change = given | pick(call.params, "proration_behavior")
+            rows[given["id"]] = items.changed(call, subscription, rows[given["id"]], change)
     items.refuse_to_empty(list(rows.values()), [])
     for item in removed:
-        call.objects.delete(item)
+        items.remove(call, subscription, item, call.params)
     return list(rows.values())
 
 
-def _restarted(call: Call, subscription: Body, rows: list[Body]) -> tuple[Body, list[Body]]:
-    """The subscription with a new trial end or anchor, and the items in periods that begin now."""
+def _restarted(call: Call, subscription: Body, rows: list[Body], bill: Bill) -> tuple[Body, list[Body]]:
+    """The subscription with a new trial end or anchor, and the items in periods that begin now.
+
+    What was used in the periods that are cut short is on the bill.
+    """
     trial_end = call.params.get("trial_end")
     anchor = call.params.get("billing_cycle_anchor", {"type": "unchanged"})
     if trial_end is None and anchor["type"] == "unchanged":
@@ -125,11 +135,29 @@ def _restarted(call: Call, subscription: Body, rows: list[Body]) -> tuple[Body, 
             "trial_start": start,
         }
         end = trial_end
-    subscription = subscription | changes
-    return subscription, [_from_now(call, subscription, row, end) for row in rows]
+    return _begun_again(call, subscription, subscription | changes, rows, bill=bill, end=end)
+
+
+def _begun_again(
+    call: Call, before: Body, subscription: Body, rows: list[Body], *, bill: Bill, end: int | None
+) -> tuple[Body, list[Body]]:
+    known = {item["id"] for item in call.objects.items_of(before["id"])}
+    for row in rows:
+        if row["id"] in known:
+            bill.close(row, end=call.at)
+    bill.waiting()
+    rows = [_from_now(call, subscription, row, end) for row in rows]
+    if subscription["status"] != "trialing":
+        for row in rows:
+            bill.ahead(row)
+    return subscription, rows
 
 
 def _from_now(call: Call, subscription: Body, row: Body, end: int | None) -> Body:
     if end is None:
         _, end = lifecycle.period_of(call.objects, subscription, row["price"], at=call.at)
-    return row | {"current_period_start": call.at, "current_period_end": end}
+    return row | {
+        "current_period_start": call.at,
+        "current_period_end": end,
+        COUNTING: counting(start=call.at),
+    }

@@ -1,6 +1,6 @@
 """The parameters of /v1/subscriptions."""
 
-from sync.sandbox.stripe.items import ITEM, ITEM_CHANGE, NO_EFFECT
+from sync.sandbox.stripe.items import ITEM, ITEM_CHANGE, NO_EFFECT, PRORATION
 from sync.sandbox.stripe.shapes import (
     Choice,
     Flag,
@@ -48,7 +48,7 @@ COMMON: dict[str, Kind] = {
     "metadata": StringMap(),
     "off_session": Flag(),
     "payment_behavior": NO_EFFECT["payment_behavior"],
-    "proration_behavior": NO_EFFECT["proration_behavior"],
+    **PRORATION,
     "trial_end": Whole(words=frozenset({"now"})),
     "trial_settings": group(
         end_behavior=group(

@@ -1,6 +1,6 @@
 """/v1/subscriptions: creating, reading, listing and canceling."""
 
-from sync.sandbox.stripe import customers, items, lifecycle, subscription_changes
+from sync.sandbox.stripe import customers, first_invoice, items, lifecycle, subscription_changes
 from sync.sandbox.stripe.errors import invalid, no_such
 from sync.sandbox.stripe.ids import new_id
 from sync.sandbox.stripe.objects import Body, merge_metadata
@@ -8,6 +8,7 @@ from sync.sandbox.stripe.operations import Call, Operation, new_object
 from sync.sandbox.stripe.paging import page
 from sync.sandbox.stripe.periods import boundary
 from sync.sandbox.stripe.shapes import shape, within
+from sync.sandbox.stripe.stretches import COUNTING
 from sync.sandbox.stripe.subscription_params import CREATE, DELETE, LIST, UPDATE
 
 DAY_SECONDS = 86_400
@@ -15,17 +16,20 @@ ENDED = ("canceled", "incomplete_expired")
 
 
 def create(call: Call) -> Body:
-    """A new subscription, active or in its trial, with each item in its first period."""
+    """A new subscription, active or in its trial, with each item in its first period and a first invoice."""
     params = call.params
     customer = customers.existing(call, params["customer"], param="customer", status=400)
     subscription = _with_schedule(call, _blank(call, customer))
     rows: list[Body] = []
     for index, given in enumerate(params["items"]):
-        rows.append(items.build(call, subscription, given, rows, prefix=f"items[{index}]"))
+        made = items.build(call, subscription, given, rows, prefix=f"items[{index}]")
+        rows.append(made | {COUNTING: first_invoice.counting_from(subscription, made)})
     _check_anchor(call, subscription, rows)
     subscription["currency"] = call.objects.get("price", rows[0]["price"])["currency"]
     subscription = subscription_changes.with_cancellation(call, subscription, rows, params)
-    return lifecycle.settle(call.objects, subscription, rows, at=call.at)
+    bill = first_invoice.of(call.account, subscription, rows, at=call.at)
+    hours = first_invoice.hours(call.account, subscription)
+    return lifecycle.settle(call.account, subscription, rows, at=call.at, bill=bill, **hours)
 
 
 def _blank(call: Call, customer: Body) -> Body:
@@ -124,8 +128,7 @@ def _check_anchor(call: Call, subscription: Body, rows: list[Body]) -> None:
 
 def retrieve(call: Call) -> Body:
     """The subscription as it is by now."""
-    found = call.objects.get("subscription", call.path("subscription_exposed_id"))
-    return lifecycle.current(call.objects, found, at=call.at)
+    return call.objects.get("subscription", call.path("subscription_exposed_id"))
 
 
 def update(call: Call) -> Body:
@@ -137,9 +140,9 @@ def list_subscriptions(call: Call) -> Body:
     """Subscriptions, newest first; without a status filter those that have not ended."""
     rows = [
         subscription
-        for stored in call.objects.all("subscription")
-        if call.params.get("customer", stored["customer"]) == stored["customer"]
-        and _is_wanted(call, subscription := lifecycle.current(call.objects, stored, at=call.at))
+        for subscription in call.objects.all("subscription")
+        if call.params.get("customer", subscription["customer"]) == subscription["customer"]
+        and _is_wanted(call, subscription)
     ]
     return page(rows, call.params, url=call.url)
 
@@ -176,7 +179,11 @@ def delete(call: Call) -> Body:
     if subscription["status"] == "canceled":
         raise no_such(subscription["id"], "subscription")
     return lifecycle.cancel(
-        call.objects, subscription, at=call.at, details=call.params.get("cancellation_details")
+        call.account,
+        subscription,
+        at=call.at,
+        details=call.params.get("cancellation_details"),
+        invoice_now=call.params.get("invoice_now", False),
     )
 
 
