@@ -78,6 +78,14 @@ class SandboxControl:
         rows = self._ask("GET", "/totals", params=filters)
         return {(row["customer"], row["event_name"]): row["total"] for row in rows}
 
+    def invoices(self, **filters: str) -> list[dict[str, Any]]:
+        """What every invoice that is not a draft billed, oldest first."""
+        return self._ask("GET", "/invoices", params=filters)
+
+    def landings(self, **filters: str) -> list[dict[str, Any]]:
+        """The accepted meter events with the invoice lines they are on, or why they are on none."""
+        return self._ask("GET", "/meter_events/landings", params=filters)
+
     def reset(self) -> None:
         """The sandbox is as if new."""
         self._ask("POST", "/reset")

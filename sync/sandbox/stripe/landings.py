@@ -121,6 +121,8 @@ class _Tales:
         key = (event.meter, event.customer)
         meter = self._account.objects.find("billing.meter", event.meter) or REMOVED_METER
         window = meter["event_time_window"]
+        if event.position not in self._counting(key, window):
+            return "a newer event of its window replaced it"
         said = [
             self._of(stretch, event)
             for stretch in self._ended[key]
@@ -128,8 +130,6 @@ class _Tales:
         ]
         if any(holds(self._account, stretch, event, window) for stretch in self._open[key]):
             said.append("its period is still open")
-        if event.position not in self._counting(key, window):
-            said.append("a newer event of its window replaced it")
         return "; ".join(dict.fromkeys(said)) or "no subscription item measured the meter at its time"
 
     def _of(self, stretch: Body, event: Event) -> str:

@@ -52,7 +52,7 @@ class SnapshotLog:
 
     def _of_subscriptions(self, changes: Sequence[Change]) -> Sequence[Change]:
         """Return the changes that events are made of: an item's is one of its subscription."""
-        own = [change for change in changes if change.type_name != "subscription_item"]
+        own = [change for change in changes if change.type_name != "subscription_item" and _is_told(change)]
         moved = {change.subscription for change in changes} - {change.id for change in own} - {None}
         found = [self._objects.find("subscription", str(id_)) for id_ in sorted(moved, key=str)]
         return [*own, *(Change(body, body) for body in found if body)]
@@ -94,6 +94,11 @@ def unpacked(event: Body) -> Body:
 
 def _packed(data: dict[str, Any]) -> str:
     return base64.b64encode(zlib.compress(json.dumps(data).encode())).decode()
+
+
+def _is_told(change: Change) -> bool:
+    # Stripe has no event for an invoice item that found its invoice.
+    return change.type_name != "invoiceitem" or change.before is None
 
 
 INVOICE_VERBS = {
