@@ -14,6 +14,7 @@ HOURS = ("invoice_finalization_hours", "last_invoice_finalization_hours")
 WORDS = {
     "cancel_at_mid_period": ("billed", "discarded"),
     "change_invoice_finalizes": ("later", "at_once"),
+    "first_period_invoice_finalizes": ("later", "at_once"),
     "event_at_period_end": ("this", "next"),
     "straddling_hour_window": ("event", "start"),
     "usage_before_pause": ("billed", "dropped"),
@@ -39,6 +40,8 @@ class Settings:
     """The same for the last invoice of a subscription that ends as planned; None means no difference."""
     change_invoice_finalizes: str = "later"
     """Whether an invoice that a change made waits like others or is final at once; not established."""
+    first_period_invoice_finalizes: str = "later"
+    """The same for a first period whose invoice is the subscription's first of all; not established."""
     event_at_period_end: str = "next"
     """Which period has an event dated exactly at a period's end; not established."""
     straddling_hour_window: str = "event"

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from sync.sandbox.server import SandboxServer
 from tests.integration.billing_world import DAY, END, HOUR, Life, at, seconds
 from tests.integration.sandbox_fixtures import *  # noqa: F403 - fixtures are found by name
 from tests.integration.sandbox_fixtures import NOW
+from tests.sandbox_client import SandboxControl
 
 MINUTE = dt.timedelta(minutes=1)
 SECOND = dt.timedelta(seconds=1)
@@ -237,6 +239,17 @@ class TestWhatIsNotEstablished:
         assert life.billed() == [[first], [second]]
         assert life.why(replaced) == "a newer event of its window replaced it"
 
+    @pytest.mark.parametrize(("reading", "first"), [("later", ("3", 30)), ("at_once", ("1", 10))])
+    def test_the_first_invoice_of_all_where_it_is_a_periods(self, life, reading, first):
+        life.control.settings(first_period_invoice_finalizes=reading)
+        life.subscribe(life.price(life.meter()))
+        life.use(1)
+        for end in (END, END + 31 * DAY):
+            life.at(end)
+            life.use(2, end - SECOND)
+        life.at(END + 40 * DAY)
+        assert life.billed() == [[first], [("2", 20)]]
+
 
 class TestItems:
     def test_on_one_meter_all_bill_the_same_usage(self, life):
@@ -286,6 +299,37 @@ class TestItems:
         life.at(END + HOUR)
         assert life.billed() == [[("0", 0)]]
         assert life.why(used) == "no subscription item measured the meter at its time"
+
+
+class TestARestart:
+    def test_loses_no_draft_and_nothing_that_was_canceled(self, tmp_path):
+        state = tmp_path / "sandbox.sqlite3"
+        with SandboxServer(state=state) as server, SandboxControl(server.base_url) as control:
+            control.set_clock(NOW)
+            with Life(server) as life:
+                made = life.subscribe(life.price(life.meter()), life.price(life.meter("calls")))
+                life.use(3)
+                wrong = life.use(4)
+                cancel = {"type": "cancel", "event_name": "tokens", "cancel[identifier]": wrong}
+                life.post("/billing/meter_event_adjustments", cancel)
+                life.use(2, meter="calls")
+                life.delete(f"/subscription_items/{made['items']['data'][1]['id']}")
+                life.at(END + 5 * MINUTE)
+        with SandboxServer(state=state) as server, Life(server) as life:
+            life.at(END + HOUR)
+            assert life.billed() == [[("3", 30), ("2", 20)]]
+
+
+class TestWhatWasTakenAway:
+    def test_stops_the_time_of_its_subscription_only(self, life):
+        gone, kept = life.price(life.meter("calls")), life.price(life.meter())
+        life.subscribe(gone)
+        fine = life.subscribe(kept)
+        life.control.delete_stripe(gone)
+        life.use(3)
+        life.at(END + HOUR)
+        assert life.billed() == [[("3", 30)]]
+        assert life.get(f"/subscriptions/{fine['id']}")["status"] == "active"
 
 
 class TestTheList:

@@ -230,8 +230,10 @@ def _measured_again(account: Account, line: Body) -> Body:
     stretch = line.get("_stretch")
     if stretch is None:
         return line
+    price = account.objects.find("price", stretch["price"])
+    if price is None:
+        return line
     usage = measure(account, stretch)
-    price = account.objects.get("price", stretch["price"])
     return invoice_bodies.measured(line, price, usage.total, positions=usage.positions)
 
 

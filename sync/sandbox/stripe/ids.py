@@ -1,12 +1,13 @@
 """Ids in Stripe's form."""
 
-import secrets
+import random
 import string
 
 ALPHABET = string.ascii_letters + string.digits
 LENGTH = 24
+_RANDOM = random.Random()  # noqa: S311 - ids need to be different, not secret, and there are many
 
 
 def new_id(prefix: str) -> str:
     """A fresh id: the prefix and random letters and digits."""
-    return prefix + "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
+    return prefix + "".join(_RANDOM.choices(ALPHABET, k=LENGTH))

@@ -121,6 +121,9 @@ def overwritten(account: Account, before: Body, after: Body) -> Body:
 def _step(account: Account, subscription: Body, *, at: int) -> None:
     """What this instant does to the subscription is done."""
     items = account.objects.items_of(subscription["id"])
+    if not _is_whole(account, items):
+        account.objects.save(subscription | {DUE: NEVER})
+        return
     cancel_at = subscription["cancel_at"]
     if cancel_at is not None and cancel_at <= at:
         _end(account, subscription, items, at=at)
@@ -136,7 +139,21 @@ def _step(account: Account, subscription: Body, *, at: int) -> None:
     for item in items:
         if item["current_period_start"] == at:
             bill.ahead(item)
-    settle(account, subscription, items, at=at, bill=bill)
+    settle(account, subscription, items, at=at, bill=bill, **_cycle_hours(account, subscription))
+
+
+def _cycle_hours(account: Account, subscription: Body) -> dict[str, int]:
+    """How long the draft of a period waits.
+
+    The first invoice of all is final at once. Without one at the creation, as in flexible billing mode, the
+    first period's may be meant.
+    """
+    settings = account.world.settings
+    is_first = subscription["latest_invoice"] is None
+    charged = subscription["collection_method"] == "charge_automatically"
+    if is_first and charged and settings.first_period_invoice_finalizes == "at_once":
+        return {"hours": 0}
+    return {"hours": settings.invoice_finalization_hours}
 
 
 def _end(account: Account, subscription: Body, items: list[Body], *, at: int) -> None:
@@ -159,10 +176,18 @@ def _settle_overwritten(account: Account, subscription: Body, *, at: int) -> Non
     """A subscription changed by hand is in its right periods; what it missed is on no invoice."""
     items = account.objects.items_of(subscription["id"])
     subscription = _with_status(subscription, at=at)
+    if not _is_whole(account, items):
+        account.objects.save(subscription | {DUE: NEVER})
+        return
     ended_at = subscription["ended_at"]
     horizon = at if ended_at is None else min(at, max(ended_at - 1, subscription["start_date"]))
     items = [_rolled(account.objects, subscription, item, at=horizon) for item in items]
     settle(account, subscription, items, at=at)
+
+
+def _is_whole(account: Account, items: list[Body]) -> bool:
+    """Whether time can go on: a subscription whose price was taken away by hand stays as it is."""
+    return all(account.objects.find("price", item["price"]) for item in items)
 
 
 def _forgo(account: Account, subscription: Body, item: Body, reason: str, *, at: int) -> None:
