@@ -16,6 +16,7 @@ WORDS = {
     "change_invoice_finalizes": ("later", "at_once"),
     "first_period_invoice_finalizes": ("later", "at_once"),
     "event_at_period_end": ("this", "next"),
+    "graduated_lines": ("one", "each_tier"),
     "straddling_hour_window": ("event", "start"),
     "usage_before_pause": ("billed", "dropped"),
     "window_revised_after_price_change": ("difference", "whole"),
@@ -52,6 +53,8 @@ class Settings:
     """What becomes of the usage of a period that `cancel_at` cuts short; not established."""
     usage_before_pause: str = "billed"
     """What becomes of the usage before a pause in the period in which it ends; not established."""
+    graduated_lines: str = "one"
+    """Whether graduated tiers make one line or one each; not established."""
     openmeter_token: str = ""
     """The bearer token that OpenMeter demands; empty means that any caller is let in."""
     openmeter_latency_ms: int = 0

@@ -239,6 +239,26 @@ class TestWhatIsNotEstablished:
         assert life.billed() == [[first], [second]]
         assert life.why(replaced) == "a newer event of its window replaced it"
 
+    @pytest.mark.parametrize(
+        ("reading", "lines"),
+        [
+            ("one", [("24.5", 183)]),
+            # 10 × 5 + 100, 10 × 2.5, 4.5 × 0.25 + 7 = 8.125
+            ("each_tier", [("10", 150), ("10", 25), ("4.5", 8)]),
+        ],
+    )
+    def test_the_lines_of_graduated_tiers(self, life, reading, lines):
+        life.control.settings(graduated_lines=reading)
+        life.subscribe(life.price(life.meter(), **GRADUATED))
+        life.use("24.5")
+        life.at(END + HOUR)
+        (invoice,) = life.get("/invoices")["data"]
+        for shown in (invoice["lines"], life.get(f"/invoices/{invoice['id']}/lines")):
+            assert [(line["quantity_decimal"], line["amount"]) for line in shown["data"]] == lines
+            assert len({line["id"] for line in shown["data"]}) == len(lines)
+        assert invoice["total"] == 183
+        assert life.billed() == [[("24.5", 183)]]
+
     @pytest.mark.parametrize(("reading", "first"), [("later", ("3", 30)), ("at_once", ("1", 10))])
     def test_the_first_invoice_of_all_where_it_is_a_periods(self, life, reading, first):
         life.control.settings(first_period_invoice_finalizes=reading)
@@ -286,11 +306,11 @@ class TestItems:
         assert life.billed() == [[("1", 500)], [("3", 30), ("1", 500)]]
 
     def test_in_classic_mode_begin_with_a_line_of_nothing(self, life):
-        life.subscribe(life.price(life.meter()), **{"billing_mode[type]": "classic"})
+        life.subscribe(life.price(life.meter(), **GRADUATED), **{"billing_mode[type]": "classic"})
         assert life.billed() == [[("0", 0)]]
         life.use(3)
         life.at(END + HOUR)
-        assert life.billed() == [[("0", 0)], [("3", 30)]]
+        assert life.billed() == [[("0", 0)], [("3", 115)]]
 
     def test_nobody_subscribed_to_are_billed_nowhere(self, life):
         life.subscribe(life.price(life.meter()))

@@ -1,6 +1,6 @@
 """The invoice that a subscription begins with, and from when on its usage counts."""
 
-from sync.sandbox.stripe.billing import Bill
+from sync.sandbox.stripe.bill import Bill
 from sync.sandbox.stripe.objects import Body
 from sync.sandbox.stripe.operations import Account
 from sync.sandbox.stripe.periods import period_at

@@ -6,7 +6,7 @@ from typing import Any
 from sync.sandbox.stripe.bodies import Body
 from sync.sandbox.stripe.ids import new_id
 from sync.sandbox.stripe.ledger import plain
-from sync.sandbox.stripe.pricing import billable, exact_amount, whole_amount, whole_quantity
+from sync.sandbox.stripe.pricing import billable, exact_amounts, whole_amount, whole_quantity
 
 LINES = "_lines"
 """Where a stored invoice keeps its lines; what only the look-alike knows of a line has an underscore."""
@@ -161,19 +161,51 @@ def line(
     }
 
 
-def measured(body: Body, price: Body, quantity: Decimal, *, positions: list[int]) -> Body:
-    """The line or invoice item for so many units. What is negative bills nothing."""
+def measured(
+    body: Body, price: Body, quantity: Decimal, *, positions: list[int], by_tier: bool = False
+) -> Body:
+    """The line or invoice item for so many units. What is negative bills nothing.
+
+    `by_tier`: every graduated tier that is reached is shown, and rounded, as a line of its own.
+    """
     units = billable(quantity)
-    exact = exact_amount(price, units)
-    amount = whole_amount(exact)
-    return body | {
-        "amount": amount,
+    parts = exact_amounts(price, units)
+    exact = sum((amount for _, amount in parts), Decimal(0))
+    tiers = [_amounts(part, amount) for part, amount in parts] if by_tier and len(parts) > 1 else []
+    amount = sum(tier["amount"] for tier in tiers) if tiers else whole_amount(exact)
+    return (
+        body
+        | _amounts(units, exact)
+        | {
+            "amount": amount,
+            "_exact_amount": plain(exact),
+            "_measured": plain(quantity),
+            "_positions": positions,
+            "_tiers": tiers,
+            ("net_amount" if body["object"] == "invoiceitem" else "subtotal"): amount,
+        }
+    )
+
+
+def shown_lines(invoice: Body) -> list[Body]:
+    """The lines of an invoice as the API lists them."""
+    return [part for line in invoice[LINES] for part in _parts(line)]
+
+
+def _parts(line: Body) -> list[Body]:
+    if not line["_tiers"]:
+        return [line]
+    return [
+        line | tier | {"id": f"{line['id']}{number or ''}", "subtotal": tier["amount"]}
+        for number, tier in enumerate(line["_tiers"])
+    ]
+
+
+def _amounts(units: Decimal, exact: Decimal) -> Body:
+    return {
+        "amount": whole_amount(exact),
         "quantity": whole_quantity(units),
         "quantity_decimal": plain(units),
-        "_exact_amount": plain(exact),
-        "_measured": plain(quantity),
-        "_positions": positions,
-        ("net_amount" if body["object"] == "invoiceitem" else "subtotal"): amount,
     }
 
 

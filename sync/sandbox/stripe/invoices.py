@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from sync.sandbox.stripe import billing, customers
-from sync.sandbox.stripe.billing import Bill
+from sync.sandbox.stripe.bill import Bill
 from sync.sandbox.stripe.errors import StripeError, invalid, missing, no_such
-from sync.sandbox.stripe.invoice_bodies import LINES
+from sync.sandbox.stripe.invoice_bodies import shown_lines
 from sync.sandbox.stripe.objects import Body, merge_metadata
 from sync.sandbox.stripe.operations import Call, Operation, pick
 from sync.sandbox.stripe.paging import page
@@ -65,7 +65,7 @@ def retrieve(call: Call) -> Body:
 
 def list_lines(call: Call) -> Body:
     """The lines of an invoice, in their order."""
-    return page(retrieve(call)[LINES], call.params, url=call.url)
+    return page(shown_lines(retrieve(call)), call.params, url=call.url)
 
 
 def update(call: Call) -> Body:

@@ -1,7 +1,7 @@
 """/v1/subscription_items, and the items that a subscription is written with."""
 
 from sync.sandbox.stripe import billing, lifecycle
-from sync.sandbox.stripe.billing import Bill
+from sync.sandbox.stripe.bill import Bill
 from sync.sandbox.stripe.errors import StripeError, invalid, missing
 from sync.sandbox.stripe.ids import new_id
 from sync.sandbox.stripe.objects import Body, merge_metadata

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sync.sandbox.stripe.billing import KIND
+from sync.sandbox.stripe.billing import KIND, TOO_LATE
 from sync.sandbox.stripe.bodies import Body
 from sync.sandbox.stripe.invoice_bodies import LINES
 from sync.sandbox.stripe.ledger import Event, counted
@@ -139,7 +139,7 @@ class _Tales:
             return "it was received before the price that its period ended with"
         if "invoice_item" in stretch:
             if event.position > stretch["until"]:
-                return "it was received after its price was gone"
+                return TOO_LATE
             return f"{stretch['invoice_item']} waits for an invoice"
         if stretch["until"] is not None and event.position > stretch["until"]:
             return "the price had changed in its period, and it was received after the period's end"

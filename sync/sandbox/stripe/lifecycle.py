@@ -2,7 +2,7 @@
 
 from sync.sandbox.stripe import billing
 from sync.sandbox.stripe.agenda import DUE, NEVER, TO_BE_SETTLED
-from sync.sandbox.stripe.billing import Bill
+from sync.sandbox.stripe.bill import Bill
 from sync.sandbox.stripe.objects import Body, Objects
 from sync.sandbox.stripe.operations import Account
 from sync.sandbox.stripe.periods import period_at

@@ -1,5 +1,6 @@
 """What a price makes of a quantity, exactly."""
 
+from collections.abc import Iterator
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_UP, Decimal, localcontext
 
 from sync.sandbox.stripe.bodies import Body
@@ -15,14 +16,16 @@ def billable(quantity: Decimal) -> Decimal:
         return max(quantity, Decimal(0)).quantize(PLACES, rounding=ROUND_HALF_UP)
 
 
-def exact_amount(price: Body, quantity: Decimal) -> Decimal:
-    """What the quantity costs in the currency's minor unit, not rounded."""
+def exact_amounts(price: Body, quantity: Decimal) -> list[tuple[Decimal, Decimal]]:
+    """How many units cost what in the currency's minor unit, not rounded: one pair, or one for each tier."""
     with localcontext(prec=EXACT_DIGITS):
         if price["billing_scheme"] == "per_unit":
             unit_amount = Decimal(price["unit_amount_decimal"])
-            return _packages(price, quantity) * unit_amount
+            return [(quantity, _packages(price, quantity) * unit_amount)]
         tiers: list[Body] = price["tiers"]
-        return _graduated(tiers, quantity) if price["tiers_mode"] == "graduated" else _volume(tiers, quantity)
+        if price["tiers_mode"] == "graduated":
+            return list(_graduated(tiers, quantity))
+        return [(quantity, _volume(tiers, quantity))]
 
 
 def whole_amount(exact: Decimal) -> int:
@@ -43,19 +46,19 @@ def _packages(price: Body, quantity: Decimal) -> Decimal:
     return (quantity / Decimal(transform["divide_by"])).to_integral_value(rounding=rounding)
 
 
-def _graduated(tiers: list[Body], quantity: Decimal) -> Decimal:
+def _graduated(tiers: list[Body], quantity: Decimal) -> Iterator[tuple[Decimal, Decimal]]:
     """Each unit at its own tier's price, and the flat amount of every tier that is reached.
 
     The first tier's flat amount is due even for nothing at all.
     """
-    amount, begin = Decimal(0), Decimal(0)
+    begin = Decimal(0)
     for tier in tiers:
-        end = quantity if tier["up_to"] is None else min(quantity, Decimal(tier["up_to"]))
         if begin and quantity <= begin:
-            break
-        amount += (end - begin) * _amount(tier, "unit_amount") + _amount(tier, "flat_amount")
+            return
+        end = quantity if tier["up_to"] is None else min(quantity, Decimal(tier["up_to"]))
+        units = end - begin
+        yield units, units * _amount(tier, "unit_amount") + _amount(tier, "flat_amount")
         begin = Decimal(tier["up_to"] or 0)
-    return amount
 
 
 def _volume(tiers: list[Body], quantity: Decimal) -> Decimal:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sync.sandbox.stripe.errors import StripeError
-from sync.sandbox.stripe.invoice_bodies import LINES
+from sync.sandbox.stripe.invoice_bodies import shown_lines
 from sync.sandbox.stripe.objects import Body, Objects
 from sync.sandbox.stripe.paging import envelope
 
@@ -86,7 +86,7 @@ def _embedded_items(objects: Objects, subscription_id: str) -> Body:
 
 
 def _embedded_lines(objects: Objects, invoice: Body) -> Body:
-    lines = invoice[LINES]
+    lines = shown_lines(invoice)
     rows = [render(objects, line) for line in lines[:EMBEDDED_ITEMS]]
     url = f"/v1/invoices/{invoice['id']}/lines"
     return envelope(rows, url=url, has_more=len(lines) > EMBEDDED_ITEMS)

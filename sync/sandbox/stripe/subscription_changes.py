@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from sync.sandbox.stripe import items, lifecycle
-from sync.sandbox.stripe.billing import Bill
+from sync.sandbox.stripe.bill import Bill
 from sync.sandbox.stripe.errors import invalid
 from sync.sandbox.stripe.objects import Body, merge_metadata
 from sync.sandbox.stripe.operations import Call, pick
