@@ -88,6 +88,18 @@ class TestASwappedPrice:
         life.at(END + HOUR)
         assert life.billed() == expected
 
+    @pytest.mark.parametrize("name", MODES)
+    def test_at_the_very_start_of_a_period_bills_nothing_twice(self, life, name):
+        life.control.settings(event_at_period_end="this")
+        meter = life.meter()
+        made = life.subscribe(life.price(meter), **mode(name))
+        life.at(END)
+        life.use(3)
+        new = life.price(meter, unit_amount=1)
+        life.post(f"/subscription_items/{made['items']['data'][0]['id']}", price=new)
+        life.at(NEXT_END + HOUR)
+        assert life.billed() == [*BEGINNING[name], [("3", 30)], [("0", 0)]]
+
 
 class TestItems:
     @pytest.mark.parametrize("name", MODES)

@@ -94,8 +94,10 @@ def changed(call: Call, subscription: Body, item: Body, given: Body) -> Body:
         fresh = build(call, subscription, given, others)
         changes |= pick(fresh, "price", "current_period_start", "current_period_end", "quantity")
         _bill_aside(call, subscription, item, given)
-        is_first = fresh[COUNTING]["is_first"] or item[COUNTING]["is_first"]
-        changes[COUNTING] = fresh[COUNTING] | {"price_changed": True, "is_first": is_first}
+        since, before = fresh[COUNTING], item[COUNTING]
+        # Where the period began at this very instant, one before it may have billed what is dated so.
+        is_first = before["is_first"] if before["start"] == since["start"] else since["is_first"]
+        changes[COUNTING] = since | {"price_changed": True, "is_first": is_first}
     return item | changes
 
 
