@@ -1,0 +1,242 @@
+"""Who used what, and on which billing period it belongs, by rules of our own from what Stripe documents.
+
+Nothing here is imported from the console. All instants are Unix seconds.
+"""
+
+import calendar
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+GRACE = HOUR
+"""How long Stripe leaves a draft open.
+
+https://docs.stripe.com/billing/subscriptions/usage-based/configure-grace-period
+"""
+STRIPE_TAKES = 34 * DAY
+"""Older usage has no way through meter events (35 days); the console keeps a day for retries."""
+
+
+def cycle(anchor: int, interval: str, number: int) -> int:
+    """Return the start of the `number`-th period after the anchor; the 31st clamps to a month's last day."""
+    if interval != "month":
+        return anchor + number * {"day": DAY, "week": 7 * DAY}[interval]
+    start = datetime.fromtimestamp(anchor, UTC)
+    months = start.year * 12 + start.month - 1 + number
+    year, month = divmod(months, 12)
+    day = min(start.day, calendar.monthrange(year, month + 1)[1])
+    return int(start.replace(year=year, month=month + 1, day=day).timestamp())
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A stretch that one invoice of an item covers, and whether anything of it is billed."""
+
+    item: str
+    start: int
+    end: int
+    free: bool = False
+    surprise: bool = False
+    """Nobody could know its end before it was there: slices that were cut earlier reach over it."""
+
+    def __contains__(self, at: int) -> bool:
+        """Whether the instant lies in it."""
+        return self.start <= at < self.end
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Return what it is known by."""
+        return self.item, self.start
+
+
+@dataclass(slots=True)
+class Contract:
+    """One subscription with one metered item, as the simulator made it."""
+
+    customer: str
+    meter: str
+    subscription: str
+    item: str
+    interval: str
+    created_at: int
+    starts_at: int
+    trial_ends_at: int | None = None
+    anchors: list[tuple[int, int]] = field(default_factory=list)
+    """(from, anchor): since when periods are counted from which instant."""
+    ends_at: int | None = None
+    end_was_known: bool = True
+    discarded: bool = False
+    """It was cancelled at once without an invoice: Stripe drops what its last period holds."""
+    pauses: list[tuple[int, int | None]] = field(default_factory=list)
+    surprises: set[int] = field(default_factory=set)
+
+    def lives_at(self, at: int) -> bool:
+        """Whether it goes on at this instant."""
+        return self.created_at <= at and (self.ends_at is None or at < self.ends_at)
+
+    def periods(self, until: int) -> list[Period]:
+        """Return every period that has begun by `until`, in order; the last may end later."""
+        return [self._period(start, end) for start, end in self._spans(until)]
+
+    def _spans(self, until: int) -> Iterator[tuple[int, int]]:
+        start = self.starts_at
+        while start <= until and (self.ends_at is None or start < self.ends_at):
+            end = self._end_after(start)
+            yield start, end if self.ends_at is None else min(end, self.ends_at)
+            start = end
+
+    def _end_after(self, start: int) -> int:
+        if self.trial_ends_at is not None and start < self.trial_ends_at:
+            return self.trial_ends_at
+        since, anchor = [pair for pair in self.anchors if pair[0] <= max(start, self.anchors[0][0])][-1]
+        changes = [other for other, _ in self.anchors if other > max(start, since)]
+        number = 0
+        while cycle(anchor, self.interval, number) <= start:
+            number += 1
+        while cycle(anchor, self.interval, number - 1) > start:
+            number -= 1
+        return min([cycle(anchor, self.interval, number), *changes])
+
+    def _period(self, start: int, end: int) -> Period:
+        return Period(
+            item=self.item,
+            start=start,
+            end=end,
+            free=self.trial_ends_at is not None and start < self.trial_ends_at,
+            surprise=end in self.surprises,
+        )
+
+
+@dataclass(slots=True)
+class Usage:
+    """A fact of OpenMeter: so many units at an instant, known since `known_at`."""
+
+    customer: str
+    meter: str
+    at: int
+    amount: Decimal
+    known_at: int
+    gone_at: int | None = None
+    """When OpenMeter deleted it again."""
+
+    @property
+    def changed_at(self) -> int:
+        """Return when OpenMeter's answer about its instant last changed for it."""
+        return self.known_at if self.gone_at is None else self.gone_at
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Usage with the periods that it may be billed in. None among them: it may also be on no invoice."""
+
+    usage: Usage
+    places: frozenset[tuple[str, int] | None]
+    rule: str
+    """Why it is not simply on the period that holds its instant, or ""."""
+
+
+@dataclass(slots=True)
+class Account:
+    """The simulator's own book."""
+
+    windows: dict[str, str] = field(default_factory=dict)
+    """Meter → "" where Stripe adds values up, "hour" where it keeps one an hour."""
+    contracts: list[Contract] = field(default_factory=list)
+    usage: list[Usage] = field(default_factory=list)
+    looks_back: list[int] = field(default_factory=list)
+    """When a person had everything measured again that Stripe still takes."""
+
+    def contracts_of(self, customer: str, meter: str) -> list[Contract]:
+        """Return what bills a customer on a meter, oldest first."""
+        return [one for one in self.contracts if (one.customer, one.meter) == (customer, meter)]
+
+    def enrolments(self) -> list[tuple[str, str]]:
+        """Return everybody who is, or was, billed on something."""
+        return sorted({(one.customer, one.meter) for one in self.contracts})
+
+    def periods(self, customer: str, meter: str, until: int) -> list[Period]:
+        """Return all periods of a customer on a meter, in order."""
+        found = [period for one in self.contracts_of(customer, meter) for period in one.periods(until)]
+        return sorted(found, key=lambda period: period.start)
+
+    def placed(self, customer: str, meter: str, until: int) -> list[Placed]:
+        """Return where each of a customer's usage belongs."""
+        periods = self.periods(customer, meter, until)
+        mine = [one for one in self.usage if (one.customer, one.meter) == (customer, meter)]
+        placed = [self._place(one, periods) for one in mine]
+        return [
+            self._out_of_reach(one) if one.usage.gone_at or one.usage.changed_at > one.usage.at else one
+            for one in placed
+        ]
+
+    def _out_of_reach(self, one: Placed) -> Placed:
+        """Place what OpenMeter learned of, or deleted, when its hour may have been measured already."""
+        at, changed_at = one.usage.at, one.usage.changed_at
+        if any(changed_at <= look and at > look - STRIPE_TAKES + 3 * HOUR for look in self.looks_back):
+            return one if one.usage.gone_at is None else Placed(one.usage, frozenset([None]), "deleted")
+        return Placed(one.usage, one.places | {None}, "changed when nobody could look so far back")
+
+    def _place(self, one: Usage, periods: list[Period]) -> Placed:
+        step = HOUR if self.windows[one.meter] == "hour" else MINUTE
+        index = next((n for n, p in enumerate(periods) if p.start <= one.at < p.end), None)
+        if index is None:
+            return self._outside(one)
+        period = periods[index]
+        if period.free:
+            return Placed(one, frozenset([None]), "used in a trial")
+        contract = next(contract for contract in self.contracts if contract.item == period.item)
+        if rule := _paused(contract, one.at, period, step) or _dropped(contract, period):
+            return Placed(one, frozenset([None, period.key]), rule)
+        return self._slip(one, periods, index, step)
+
+    def _outside(self, one: Usage) -> Placed:
+        """Place what nobody is billed for."""
+        return Placed(one, frozenset([None]), "used without a subscription")
+
+    def _slip(self, one: Usage, periods: list[Period], index: int, step: int) -> Placed:
+        """Place what lies just before a boundary: between two billed periods it slips into the next.
+
+        OpenMeter is asked by minutes there (by hours where Stripe keeps one value an hour).
+        """
+        period = periods[index]
+        following = periods[index + 1] if index + 1 < len(periods) else None
+        goes_on = following is not None and following.start == period.end and not following.free
+        if goes_on and following and one.at >= period.end - period.end % step:
+            return Placed(one, frozenset([following.key]), "slipped over the boundary")
+        if goes_on and following and period.surprise and one.at >= period.end - period.end % DAY:
+            return Placed(one, frozenset([period.key, following.key]), "a boundary that nobody knew")
+        before = periods[index - 1] if index else None
+        if before and before.surprise and before.end == period.start and one.at < _next(period.start, DAY):
+            places = [period.key] if before.free else [before.key, period.key]
+            return Placed(one, frozenset(places), "a boundary that nobody knew")
+        return Placed(one, frozenset([period.key]), "")
+
+
+def _next(at: int, step: int) -> int:
+    return at - at % step + step
+
+
+def _paused(contract: Contract, at: int, period: Period, step: int) -> str:
+    """Say whether usage lies in or near a pause, whose instants Stripe tells nobody."""
+    for start, end in contract.pauses:
+        if start - start % max(step, DAY) <= at and (end is None or at < _next(end, DAY)):
+            return "used in or near a pause"
+        if start <= period.end and (end is None or period.end <= end):
+            return "the subscription was paused when its period ended"
+    return ""
+
+
+def _dropped(contract: Contract, period: Period) -> str:
+    """Say whether Stripe bills nothing of a period because of how its subscription ended.
+
+    https://docs.stripe.com/billing/subscriptions/cancel
+    """
+    if contract.ends_at is None:
+        return ""
+    if contract.discarded and contract.ends_at == period.end:
+        return "cancelled at once, without an invoice"
+    if period.end < contract.ends_at <= period.end + GRACE:
+        return "its invoice was a draft when the subscription ended, and stays one"
+    return ""

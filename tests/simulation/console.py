@@ -1,0 +1,129 @@
+"""The console's own operations, carried out in this process by its clock, with what goes wrong meanwhile."""
+
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+
+from sync.domain.timeline import Span
+from sync.models import ReportRun
+from sync.operations.keep_run import RunIsTaken
+from sync.operations.report_request import ReportRequest
+from sync.operations.report_usage import report_usage
+from sync.operations.sync_stripe import sync_stripe
+from sync.ports import SyncError
+from sync.queries.planning import Scope
+from sync.wiring import Connections, connect
+from tests.simulation.crossings import IN_A_POOL_THREAD, Crossings, Killed, expire_leases
+from tests.simulation.owner import Owner, at
+from tests.simulation.script import Act
+from tests.world import World
+
+
+class Console(Owner):
+    """Reports, reads Stripe, and dies."""
+
+    def __init__(self, world: World, crossings: Crossings) -> None:
+        """Begin with empty tables and a right clock."""
+        super().__init__(world)
+        self.crossings = crossings
+        self.connections: Connections = connect(config=world.config)
+        self.skew = 0
+        self.found_in_stripe: dict[str, Decimal] = {}
+        """What Stripe's own log has under the identifier of a report that a person dismissed for it."""
+        self.armed: Act | None = None
+
+    # --- the console ---------------------------------------------------------------------------------------
+
+    def clock(self) -> datetime:
+        return at(self.now + self.skew)
+
+    def do_work(self, act: Act) -> None:
+        """`work sync=1 who=schedule|person only=c0`: the main job, with what is armed happening in it."""
+        if self.armed:
+            _, point, passes = self.armed.args
+            self.crossings.arm(point, int(passes), self._action(self.armed))
+            self.armed = None
+        scope = Scope(customer=self.customers.get(act.option("only"), ""))
+        try:
+            self.report(
+                sync=act.option("sync") == "1", scope=scope, by_schedule=act.option("who") != "person"
+            )
+        except Killed:
+            self.crossings.rise()
+            expire_leases()
+            self.counts["deaths"] += 1
+        finally:
+            self.crossings.disarm()
+
+    def _action(self, act: Act) -> Callable[[], None]:
+        kind, point, _ = act.args
+        if kind == "die" or point == IN_A_POOL_THREAD:
+            return self.crossings.die
+
+        def other_worker() -> None:
+            if kind == "sleep":
+                self.crossings.fall_asleep()
+            self.report(sync=False)
+
+        return other_worker
+
+    def report(
+        self,
+        *,
+        sync: bool,
+        scope: Scope | None = None,
+        window: Span | None = None,
+        by_schedule: bool = False,
+    ) -> bool:
+        """Carry out a run; return whether it met no trouble."""
+        trigger = ReportRun.Trigger.SCHEDULE if by_schedule else ReportRun.Trigger.COMMAND
+        request = ReportRequest(
+            requested_by="simulator", sync=sync, scope=scope or Scope(), window=window, trigger=trigger
+        )
+        self.counts["runs"] += 1
+        try:
+            result = report_usage(
+                request=request,
+                stripe=self.connections.stripe,
+                openmeter=self.connections.openmeter,
+                rules=self.world.rules(),
+                clock=self.clock,
+            )
+        except (SyncError, RunIsTaken):
+            self.counts["runs that could not begin"] += 1
+            return False
+        return not result.errors
+
+    def do_twice(self, _: Act) -> None:
+        """A queued run's task is handed out twice."""
+        request = ReportRequest(requested_by="simulator", sync=False, trigger=ReportRun.Trigger.ADMIN)
+        run = request.as_run(now=self.clock())
+        run.status = ReportRun.Status.QUEUED
+        run.save()
+        for _attempt in range(2):
+            try:
+                report_usage(
+                    run=ReportRun.objects.get(pk=run.pk),
+                    request=request,
+                    stripe=self.connections.stripe,
+                    openmeter=self.connections.openmeter,
+                    rules=self.world.rules(),
+                    clock=self.clock,
+                )
+            except (SyncError, RunIsTaken):
+                self.counts["runs that could not begin"] += 1
+
+    def do_sync(self, act: Act) -> None:
+        """`sync kind=changes`: Stripe is read, all of it or what changed."""
+        kind = ReportRun.Kind.CHANGES if act.option("kind") == "changes" else ReportRun.Kind.SYNC
+        run = ReportRun(kind=kind, trigger=ReportRun.Trigger.SCHEDULE, queued_at=self.clock())
+        try:
+            sync_stripe(
+                run=run,
+                stripe=self.connections.stripe,
+                openmeter=self.connections.openmeter,
+                invoice_grace=self.world.config.invoice_grace,
+                clock=self.clock,
+            )
+        except (SyncError, RunIsTaken):
+            self.counts["runs that could not begin"] += 1

@@ -1,0 +1,25 @@
+"""What Stripe billed: the lines of invoices that are final, item by item."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Units of an item on a final invoice, for the stretch that begins at `start`."""
+
+    item: str
+    start: int
+    units: Decimal
+
+
+def lines_of(invoices: Iterable[dict[str, Any]]) -> list[Line]:
+    """Return the lines of these final invoices; one that was voided bills nobody."""
+    return [
+        Line(item=line["item"], start=int(line["start"]), units=Decimal(line["quantity"]))
+        for invoice in invoices
+        if invoice["status"] != "void"
+        for line in invoice["lines"]
+    ]

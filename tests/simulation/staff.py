@@ -1,0 +1,65 @@
+"""People who decide on what waits, knowing what was really used and what Stripe has."""
+
+from decimal import Decimal
+
+from sync.domain.timeline import HOUR as AN_HOUR
+from sync.domain.timeline import Span, floor_to
+from sync.models import UsageReport
+from sync.operations.resolve_report import dismiss_report, release_report, waits_for_decision, why_too_late
+from sync.ports import InvalidInput
+from tests.simulation.account import DAY, HOUR
+from tests.simulation.console import Console
+from tests.simulation.features import FEATURES
+from tests.simulation.owner import at
+
+
+class Staff(Console):
+    """A console with staff who make no mistakes."""
+
+    def decide(self) -> None:
+        """Nothing waits for a decision that can be made now."""
+        self._look_back()
+        waiting = UsageReport.objects.filter(status__in=["held", "late", "rejected", "unknown"])
+        for report in waiting.select_related("enrolment__customer", "enrolment__meter").order_by("pk"):
+            if waits_for_decision(report):
+                self._decide(report)
+
+    def _look_back(self) -> None:
+        """Have a person report with --from, for what OpenMeter learned of later than the tail."""
+        last = max(self.account.looks_back, default=0)
+        news = [one for one in self.account.usage if last <= one.changed_at != one.at]
+        if news and not FEATURES["late usage is found"]:
+            start = floor_to(at(self.now - 34 * DAY + 2 * HOUR), AN_HOUR)
+            window = Span(start, floor_to(self.clock(), AN_HOUR))
+            if self.report(sync=False, window=window) and not self.world.control.faults():
+                self.account.looks_back.append(self.now)
+
+    def _decide(self, report: UsageReport) -> None:
+        late = bool(why_too_late(report, now=self.clock()))
+        arrived = self._arrived(report) if report.status == "unknown" else None
+        is_wrong = report.status == "held" and report.measured != self._truth(report)
+        try:
+            if late or is_wrong or arrived is not None:
+                if arrived is not None:
+                    self.found_in_stripe[report.identifier] = arrived
+                dismiss_report(
+                    report_id=report.pk, why="looked at both sides", who="simulator", now=self.clock()
+                )
+            else:
+                release_report(
+                    report_id=report.pk, why="it is right", who="simulator", run=None, now=self.clock()
+                )
+        except InvalidInput:
+            self.counts["decisions refused"] += 1
+
+    def _arrived(self, report: UsageReport) -> Decimal | None:
+        events = self.world.control.meter_events(customer=report.enrolment.customer.stripe_id)
+        return next((Decimal(e["value"]) for e in events if e["identifier"] == report.identifier), None)
+
+    def _truth(self, report: UsageReport) -> Decimal:
+        start, end = report.slice_start.timestamp(), report.slice_end.timestamp()
+        subject = report.enrolment.customer.external_key
+        mine = [
+            u for u in self.account.usage if (u.customer, u.meter) == (subject, report.enrolment.meter.slug)
+        ]
+        return sum((u.amount for u in mine if start <= u.at < end and u.gone_at is None), Decimal(0))

@@ -1,0 +1,166 @@
+"""Whether everybody was billed what they used: by the simulator's own book and Stripe's invoices.
+
+The console's tables are asked one thing only: which units it *shows* as not billed (held, late, refused or of
+unknown outcome, or dismissed by a person), and whether a finding says so.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sync.models import Finding, UsageReport
+from tests.simulation.account import Period, Placed
+from tests.simulation.invoices import lines_of
+from tests.simulation.owner import at
+from tests.simulation.player import Player
+
+ROUNDING = Decimal("0.0000005")
+"""A slice is rounded once, to six decimals."""
+KINDS = {
+    "held": Finding.Kind.BRAKE,
+    "late": Finding.Kind.LATE,
+    "rejected": Finding.Kind.REJECTED,
+    "unknown": Finding.Kind.UNKNOWN_OUTCOME,
+}
+WAITING = tuple(KINDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A period of an item whose invoice and shown differences do not come to what was used."""
+
+    customer: str
+    meter: str
+    period: str
+    used: str
+    billed: Decimal
+    shown: Decimal
+    kind: str
+    """`lost`, `doubled`, or `silent`: the difference is known, and nobody is told."""
+
+    def __str__(self) -> str:
+        """Say what is the matter."""
+        return (
+            f"{self.kind}: {self.customer} on {self.meter}, {self.period}: used {self.used}, "
+            f"billed {self.billed}, shown as not billed {self.shown}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Units of a slice that the console shows as not billed."""
+
+    at: int
+    units: Decimal
+    status: str
+
+
+def judge(player: Player) -> list[Difference]:
+    """Return every difference that the console neither bills nor shows."""
+    found: list[Difference] = []
+    for customer, meter in player.account.enrolments():
+        found += _judge_enrolment(player, customer, meter)
+    return found
+
+
+def _judge_enrolment(player: Player, customer: str, meter: str) -> Iterator[Difference]:
+    account = player.account
+    mine = {one.item for one in account.contracts_of(customer, meter)}
+    invoices = player.world.control.invoices(customer=player.customers[customer])
+    lines = [line for line in lines_of(invoices) if line.item in mine]
+    shown = list(_shown(player, customer, meter))
+    sums = [
+        (
+            period,
+            _sum(line.units for line in lines if line.item == period.item and line.start in period),
+            _sum(one.units for one in shown if one.at in period),
+        )
+        for period in account.periods(customer, meter, player.now)
+    ]
+    placed = account.placed(customer, meter, player.now)
+    bound = ROUNDING * (len(placed) + len(shown) + 1)
+    yield from _compare(customer, meter, placed, sums, bound)
+    yield from _silent(customer, meter, shown)
+
+
+def _sum(units: Iterable[Decimal]) -> Decimal:
+    return sum(units, Decimal(0))
+
+
+def _compare(
+    customer: str,
+    meter: str,
+    placed: list[Placed],
+    sums: list[tuple[Period, Decimal, Decimal]],
+    bound: Decimal,
+) -> Iterator[Difference]:
+    """Compare each period, then all of them together: what may lie in either lies in one of them once."""
+    for period, on_invoice, known in sums:
+        must = sum((p.usage.amount for p in placed if p.places == {period.key}), Decimal(0))
+        may = sum((p.usage.amount for p in placed if period.key in p.places), Decimal(0))
+        yield from _verdict(customer, meter, _words(period), must, may, on_invoice, known, bound)
+    must = sum((p.usage.amount for p in placed if None not in p.places), Decimal(0))
+    may = sum((p.usage.amount for p in placed if p.places != {None}), Decimal(0))
+    total = sum((one[1] for one in sums), Decimal(0))
+    known = sum((one[2] for one in sums), Decimal(0))
+    yield from _verdict(customer, meter, "all periods", must, may, total, known, bound)
+
+
+def _verdict(
+    customer: str,
+    meter: str,
+    period: str,
+    must: Decimal,
+    may: Decimal,
+    on_invoice: Decimal,
+    known: Decimal,
+    bound: Decimal,
+) -> Iterator[Difference]:
+    explained = on_invoice + known
+    if must - bound <= explained <= may + bound:
+        return
+    used = f"{must}" if must == may else f"{must} to {may}"
+    kind = "lost" if explained < must else "doubled"
+    yield Difference(customer, meter, period, used, on_invoice, known, kind)
+
+
+def _words(period: Period) -> str:
+    return f"{period.item} [{at(period.start):%Y-%m-%d %H:%M:%S}, {at(period.end):%Y-%m-%d %H:%M:%S})"
+
+
+def _shown(player: Player, customer: str, meter: str) -> Iterator[_Shown]:
+    """Yield what the console shows as not billed, slice by slice."""
+    rows = UsageReport.objects.filter(
+        enrolment__customer__external_key=customer, enrolment__meter__event_name=meter
+    ).order_by("slice_start", "revision")
+    slices: dict[object, list[UsageReport]] = defaultdict(list)
+    for row in rows:
+        slices[row.slice_start].append(row)
+    sets_hours = player.account.windows[meter] == "hour"
+    for mine in slices.values():
+        yield from _of_slice(mine, player.found_in_stripe, sets_hours=sets_hours)
+
+
+def _of_slice(
+    rows: list[UsageReport], found_in_stripe: dict[str, Decimal], *, sets_hours: bool
+) -> Iterator[_Shown]:
+    """Yield what Stripe lacks of each revision that was not sent; a set one is the hour's whole value."""
+    told = Decimal(0)
+    for row in rows:
+        if row.status == "delivered":
+            told = row.value if sets_hours else Decimal(0)
+        elif row.status in WAITING or (row.status == "dismissed" and row.written_off):
+            arrived = found_in_stripe.get(row.identifier) if row.status == "dismissed" else None
+            lacks = row.value - (told if arrived is None else arrived)
+            told = arrived if sets_hours and arrived is not None else told
+            yield _Shown(int(row.event_at.timestamp()), lacks, row.status)
+
+
+def _silent(customer: str, meter: str, shown: list[_Shown]) -> Iterator[Difference]:
+    """Yield differences that wait for a person and that no open finding names."""
+    for status, kind in KINDS.items():
+        units = sum((one.units for one in shown if one.status == status), Decimal(0))
+        waits = any(one.status == status for one in shown)
+        if waits and not Finding.objects.filter(kind=kind, resolved_at=None).exists():
+            yield Difference(customer, meter, status, "", Decimal(0), units, "silent")
