@@ -26,7 +26,7 @@ def billed_stretches(customer: Customer, *, now: datetime) -> list[BilledStretch
             id=enrolment.pk,
             customer_id=customer.stripe_id,
             report_from=enrolment.report_from,
-            planned_through=enrolment.planned_through,
+            planned_through=now,  # what nobody has measured yet is not asked for here
             anew=enrolment.anew,
         )
         attach_items({enrolment.pk: plan}, [enrolment.pk], enrolment.meter, now)

@@ -26,6 +26,8 @@ from sync.models.ledger import how_it_counts
 from sync.queries.pauses import unpaused
 
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
+LONGEST_UNMEASURED = timedelta(days=400)
+"""How far back is looked where nothing was ever measured, or everything has to be measured again."""
 CHUNK = 500
 """How many ids go into one IN list."""
 
@@ -163,7 +165,13 @@ def _attach_subjects(found: dict[int, EnrolmentToPlan], ids: Sequence[int]) -> N
 
 
 def attach_items(found: dict[int, EnrolmentToPlan], ids: Sequence[int], meter: Meter, now: datetime) -> None:
-    """Give enrolments on a meter the items that bill it, with their periods of the last five weeks."""
+    """Give enrolments on a meter the items that bill it, with their periods of the last five weeks.
+
+    And with earlier ones where less was measured: Stripe takes nothing for them any more, but what was used
+    in them has to be shown as late.
+    """
+    marks = [found[pk].planned_through or now - LONGEST_UNMEASURED for pk in ids]
+    oldest = min([now - OLDEST_EVENT - timedelta(days=1), *marks])
     items = list(
         # A legacy price may name a meter in its metadata, but Stripe bills no meter events on it.
         SubscriptionItem.objects.filter(meter=meter, price__meter=meter)
@@ -171,7 +179,7 @@ def attach_items(found: dict[int, EnrolmentToPlan], ids: Sequence[int], meter: M
         .order_by("pk")
         .values_list("subscription__customer__enrolments__pk", *_ITEM_COLUMNS, named=True)
     )
-    periods, pauses = _recent_periods(items, now), _pauses(items)
+    periods, pauses = _periods(items, since=oldest), _pauses(items)
     for item in items:
         billed = _billed(item, periods[item.pk], pauses[item.subscription_id])
         found[item[0]].items.append(billed)
@@ -185,9 +193,7 @@ _ITEM_COLUMNS = (
 """What decides when an item is billed; whole objects of thousands take twice the time."""
 
 
-def _recent_periods(items: Iterable[Any], now: datetime) -> Mapping[int, list[Period]]:
-    # A period that closed before this can hold nothing that Stripe would still take.
-    since = now - OLDEST_EVENT - timedelta(days=1)
+def _periods(items: Iterable[Any], *, since: datetime) -> Mapping[int, list[Period]]:
     rows = BillingPeriod.objects.filter(item__in=[item.pk for item in items], end__gt=since).order_by("start")
     periods: dict[int, list[Period]] = defaultdict(list)
     for item_id, start, end, closes_at in rows.values_list("item_id", "start", "end", "closes_at"):
