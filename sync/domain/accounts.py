@@ -1,9 +1,10 @@
 """What a slice's ledger rows add up to."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
+from typing import Protocol
 
 from sync.domain.quantities import exact_sum
 
@@ -31,21 +32,34 @@ class Account:
         return quantity - self.written_off
 
 
-def account_of(entries: Iterable[tuple[Decimal, Counts]], *, sets_hours: bool) -> Account:
-    """Add up the values of a slice's rows, in the order of their revisions.
+class Entry(Protocol):
+    """A ledger row: what the slice comes to, what Stripe is told, and how that counts."""
+
+    @property
+    def quantity(self) -> Decimal: ...
+
+    @property
+    def value(self) -> Decimal: ...
+
+    @property
+    def counts(self) -> Counts: ...
+
+
+def account_of(rows: Sequence[Entry], *, sets_hours: bool) -> Account:
+    """Add up a slice's rows, in the order of their revisions.
 
     Where one value stands for an hour the newest accounted value is what Stripe holds; else they add up.
     """
     if not sets_hours:
-        rows = list(entries)
         return Account(
-            accounted=exact_sum([value for value, counts in rows if counts is Counts.AS_ACCOUNTED]),
-            written_off=exact_sum([value for value, counts in rows if counts is Counts.AS_WRITTEN_OFF]),
+            accounted=exact_sum([row.value for row in rows if row.counts is Counts.AS_ACCOUNTED]),
+            written_off=exact_sum([row.value for row in rows if row.counts is Counts.AS_WRITTEN_OFF]),
         )
     accounted = written_off = Decimal(0)
-    for value, counts in entries:
-        if counts is Counts.AS_ACCOUNTED:
-            accounted = value
-        elif counts is Counts.AS_WRITTEN_OFF:
-            written_off += value - accounted
+    for row in rows:
+        if row.counts is Counts.AS_ACCOUNTED:
+            accounted = row.value
+        elif row.counts is Counts.AS_WRITTEN_OFF:
+            # All that the hour came to and Stripe does not hold, whatever was written off of it before.
+            written_off = row.quantity - accounted
     return Account(accounted=accounted, written_off=written_off)

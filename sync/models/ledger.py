@@ -200,7 +200,7 @@ class UsageReport(models.Model):
     @property
     def counts(self) -> Counts:
         """Return how it counts for its slice."""
-        return how_it_counts(self.status, written_off=self.written_off)
+        return how_it_counts(self.status, written_off=self.written_off, maybe_arrived=self.maybe_arrived)
 
     @property
     def sender(self) -> ReportRun | None:
@@ -213,10 +213,12 @@ def is_unsettled() -> Q:
     return Q(status__in=[Literal(status.value) for status in UsageReport.UNSETTLED])
 
 
-def how_it_counts(status: str, *, written_off: bool) -> Counts:
+def how_it_counts(status: str, *, written_off: bool, maybe_arrived: bool = False) -> Counts:
     """Return how a row of this status counts for its slice; `docs/decisions/0002` says why."""
+    if status == UsageReport.Status.DISMISSED and written_off:
+        return Counts.AS_ACCOUNTED if maybe_arrived else Counts.AS_WRITTEN_OFF
     if status == UsageReport.Status.DISMISSED:
-        return Counts.AS_WRITTEN_OFF if written_off else Counts.NOT
+        return Counts.NOT
     return Counts.NOT if status in UsageReport.WITHDRAWN else Counts.AS_ACCOUNTED
 
 

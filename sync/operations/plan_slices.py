@@ -103,7 +103,7 @@ def _plan_slice(
     waiting = newest if newest and newest.was_never_claimed else None
     # What waits for its first try, or is held, has told Stripe nothing yet.
     accounted = [row for row in standing if row is not waiting and row.status != Status.HELD]
-    account = account_of([(row.value, row.counts) for row in accounted], sets_hours=meter.sets_hours)
+    account = account_of(accounted, sets_hours=meter.sets_hours)
     change = Change(accounted=account.accounted, target=account.target(quantity))
     before = newest.measured if newest else Decimal(0)
     blocking = {row.status for row in rows if row.status in UsageReport.BLOCKING}

@@ -127,9 +127,8 @@ def _replace(report: UsageReport, *, run: ReportRun | None, now: datetime) -> Us
             pk__in=[row.pk for row in standing], status=Status.PENDING, first_sent_at=None
         ).update(status=Status.SUPERSEDED, next_attempt_at=None)
     quantity = billed_units(newest.measured, scale=meter.scale, decimals=meter.decimals) + newest.carried
-    account = account_of(
-        [(row.value, row.counts) for row in standing if row.pk != report.pk], sets_hours=meter.sets_hours
-    )
+    others = [row for row in standing if row.pk != report.pk]
+    account = account_of(others, sets_hours=meter.sets_hours)
     value = account.target(quantity) if meter.sets_hours else account.target(quantity) - account.accounted
     if digit_count(value) > MAX_DIGITS:
         msg = (

@@ -73,15 +73,17 @@ class LedgerRow:
     revision: int
     measured: Decimal
     carried: Decimal
+    quantity: Decimal
     value: Decimal
     status: str
     written_off: bool
+    maybe_arrived: bool
     first_sent_at: datetime | None
 
     @property
     def counts(self) -> Counts:
         """Return how it counts for its slice."""
-        return how_it_counts(self.status, written_off=self.written_off)
+        return how_it_counts(self.status, written_off=self.written_off, maybe_arrived=self.maybe_arrived)
 
     @property
     def was_never_claimed(self) -> bool:

@@ -352,6 +352,22 @@ class TestUsageThatArrivesWhileASliceWaitsForAPerson:
         world.report()
         assert world.billed(ada) == 10
 
+    @pytest.mark.parametrize("window", ["", "hour"])
+    def test_adds_to_what_a_person_found_in_stripe(self, world, window, monkeypatch):
+        monkeypatch.setattr("sync.operations.deliver_reports.TRIES_PER_RUN", 1)
+        ada = world.subscriber(world.meter(window=window))
+        world.use("ada", 10, at("2026-03-10T09:30"))
+        world.control.fault(EVENTS, cut="after")
+        world.at(TEN)
+        world.report()
+        world.later(hours=24)
+        world.report()
+        unknown = UsageReport.objects.get(status="unknown")
+        dismiss_report(report_id=unknown.pk, why="Stripe's log has it", who="eve", now=world.now)
+        world.use("ada", 4, at("2026-03-10T09:31"))
+        world.report()
+        assert world.billed(ada) == 14
+
     def test_a_written_off_hour_stays_written_off(self, world):
         tokens = world.meter(window="hour")
         ada = world.subscriber(tokens)
@@ -434,6 +450,15 @@ class TestAnswersThatAreTooLarge:
 
 
 class TestLongBacklogs:
+    def test_of_usage_that_stripe_takes_no_more_are_shown(self, world):
+        ada = world.subscriber(world.meter())
+        world.report()
+        world.use("ada", 10, at("2026-03-17T01:56"))
+        world.at(at("2026-05-21T03:06"))
+        world.report()
+        assert world.statuses() == ["late"]
+        assert world.billed(ada) == 0
+
     def test_show_a_sign_of_life_between_the_answers_of_one_meter(self, world):
         world.subscriber(world.meter())
         world.sync()
