@@ -4,10 +4,12 @@ Nothing here is imported from the console. All instants are Unix seconds.
 """
 
 import calendar
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+
+from tests.simulation.features import FEATURES
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 GRACE = HOUR
@@ -148,6 +150,9 @@ class Account:
     looks_back: list[int] = field(default_factory=list)
     """When a person had everything measured again that Stripe still takes."""
 
+    looks_at_stripe: list[int] = field(default_factory=list)
+    """When the console read all of Stripe."""
+
     def contracts_of(self, customer: str, meter: str) -> list[Contract]:
         """Return what bills a customer on a meter, oldest first."""
         return [one for one in self.contracts if (one.customer, one.meter) == (customer, meter)]
@@ -186,10 +191,31 @@ class Account:
         period = periods[index]
         if period.free:
             return Placed(one, frozenset([None]), "used in a trial")
-        contract = next(contract for contract in self.contracts if contract.item == period.item)
-        if rule := _paused(contract, one.at, period, step) or _dropped(contract, period):
-            return Placed(one, frozenset([None, period.key]), rule)
-        return self._slip(one, periods, index, step)
+        placed = self._anywhere_unseen(self._slip(one, periods, index, step), periods)
+        rules = [rule for rule in self._rules(one, periods, placed.places, step) if rule]
+        return Placed(one, placed.places | {None}, rules[0]) if rules else placed
+
+    def _anywhere_unseen(self, placed: Placed, periods: list[Period]) -> Placed:
+        """Let usage of an unseen period lie in any other: where an anchor moved, their ends are guessed."""
+        moved = {one.item for one in self.contracts if one.surprises}
+        unseen = {
+            period.key
+            for period in periods
+            if period.item in moved and not any(look in period for look in self.looks_at_stripe)
+        }
+        if not placed.places & unseen:
+            return placed
+        return Placed(placed.usage, placed.places | unseen, "a period that nobody saw")
+
+    def _rules(
+        self, one: Usage, periods: list[Period], places: Collection[tuple[str, int] | None], step: int
+    ) -> Iterator[str]:
+        """Yield why Stripe may bill nothing of one of these periods."""
+        for period in periods:
+            if period.key in places:
+                contract = next(contract for contract in self.contracts if contract.item == period.item)
+                yield _paused(contract, one.at, period, step)
+                yield _dropped(contract, period)
 
     def _outside(self, one: Usage) -> Placed:
         """Place what nobody is billed for."""
@@ -220,7 +246,9 @@ def _next(at: int, step: int) -> int:
 
 def _paused(contract: Contract, at: int, period: Period, step: int) -> str:
     """Say whether usage lies in or near a pause, whose instants Stripe tells nobody."""
-    for start, end in contract.pauses:
+    for begun, end in contract.pauses:
+        guessed = FEATURES["pauses are dated by Stripe's events"] or contract.trial_ends_at is None
+        start = begun if guessed else contract.trial_ends_at or begun
         if start - start % max(step, DAY) <= at and (end is None or at < _next(end, DAY)):
             return "used in or near a pause"
         if start <= period.end and (end is None or period.end <= end):

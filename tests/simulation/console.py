@@ -30,6 +30,10 @@ class Console(Owner):
         self.skew = 0
         self.found_in_stripe: dict[str, Decimal] = {}
         """What Stripe's own log has under the identifier of a report that a person dismissed for it."""
+        self.found_events: set[str] = set()
+        """Identifiers of what was found so."""
+        self.in_doubt = False
+        """OpenMeter answered with nothing; a person will have all of it measured again."""
         self.armed: Act | None = None
 
     # --- the console ---------------------------------------------------------------------------------------
@@ -92,6 +96,8 @@ class Console(Owner):
         except (SyncError, RunIsTaken):
             self.counts["runs that could not begin"] += 1
             return False
+        if sync and not any(problem.startswith("Stripe could not be read") for problem in result.errors):
+            self.account.looks_at_stripe.append(self.now)
         return not result.errors
 
     def do_twice(self, _: Act) -> None:

@@ -3,10 +3,14 @@
 FEATURES = {
     # What Stripe drops in silence (the last hours before a price changes) is found by nobody yet.
     "invoices are read back": False,
-    # Usage that OpenMeter learns of later than the tail is found by nobody but a person with --from.
+    # Usage that OpenMeter learns of later than the tail is found by nobody but a person with --from; so is
+    # what was used where OpenMeter answered with nothing and the ledger had no reason for doubt.
     "late usage is found": False,
-    # The first delivery of an old slice is not yet compared with Stripe's summaries.
+    # First deliveries are not compared with Stripe's summaries. A backup that is put back on another day has
+    # days cut where hours were sent, under other identifiers, and Stripe takes both.
     "first deliveries are compared with Stripe": False,
+    # A pause is dated by when it was seen; of a trial that nobody saw end, the pause counts from its end.
+    "pauses are dated by Stripe's events": False,
     # An item that is replaced by another on the same meter in the middle of a period.
     "moved items": False,
     # Late usage is not carried into an open period yet.

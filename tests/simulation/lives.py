@@ -7,6 +7,15 @@ LIVES = {
         2026-03-17T01:56:07 use c0 m0 10
         2026-05-21T03:06:26 work
     """,
+    "two late values of one hour that are written off one after the other": """
+        2026-02-28T23:59:30 meter m0 window=hour
+        2026-03-08T10:50:37 subscribe c0 m0 every=day
+        2026-04-07T12:14:52 use c0 m0 0.5
+        2026-04-07T13:13:21 fault 409 times=6
+        2026-04-07T13:13:21 work sync=1
+        2026-04-07T17:15:22 use c0 m0 0.5 ago=18000
+        2026-04-08T19:13:21 back
+    """,
 }
 """These go well now."""
 

@@ -1,10 +1,12 @@
 """Lets a life happen, to its last invoice."""
 
+from decimal import Decimal
 from typing import Any
 
 from sync.models import UsageReport
-from tests.simulation.account import HOUR
+from tests.simulation.account import DAY, HOUR
 from tests.simulation.crossings import Crossings, expire_leases
+from tests.simulation.features import FEATURES
 from tests.simulation.script import Act, Life
 from tests.simulation.staff import Staff
 from tests.simulation.tables import Backup, back_up, put_back
@@ -14,6 +16,8 @@ EVENTS = "POST /v1/billing/meter_events"
 QUERY = "GET /api/v1/meters/{meter}/query"
 NO_ROWS: dict[str, Any] = {"data": []}
 REFUSED = {"error": {"type": "invalid_request_error", "message": "No such customer: 'cus_x'"}}
+SETTLE = 120
+"""How long after its end an hour is measured."""
 LATEST_BACKUP = 12 * HOUR
 """How old a backup may be that is put back: Stripe forgets identifiers after a day (see `features`)."""
 
@@ -25,6 +29,8 @@ class Player(Staff):
         """Begin with an empty world."""
         super().__init__(world, crossings)
         self._backup: tuple[int, Backup] | None = None
+        self._notes: tuple[dict[str, Decimal], set[str]] = ({}, set())
+        """What staff had found in Stripe when the backup was made."""
 
     # --- the whole -----------------------------------------------------------------------------------------
 
@@ -94,11 +100,14 @@ class Player(Staff):
     def do_empty(self, act: Act) -> None:
         """`empty times=2`: OpenMeter answers the next questions as if nothing had ever been used."""
         self.world.control.fault(QUERY, status=200, body=NO_ROWS, times=act.number("times", 1))
+        self.in_doubt = True
         self.counts["faults"] += 1
 
     def do_back(self, _: Act) -> None:
         """Everything answers as it should."""
         self.world.control.clear_faults()
+        if self.in_doubt:
+            self._look_back()
 
     def do_arm(self, act: Act) -> None:
         """`arm die|twin|sleep stored 2`: what happens when the next run passes that point so often."""
@@ -108,12 +117,17 @@ class Player(Staff):
     def do_backup(self, _: Act) -> None:
         """The console's tables are kept."""
         self._backup = (self.now, back_up())
+        self._notes = (dict(self.found_in_stripe), set(self.found_events))
 
     def do_restore(self, _: Act) -> None:
         """The tables are what they were at the last backup; staff have the console catch up at once."""
         if self._backup is None or self.now - self._backup[0] > LATEST_BACKUP:
             return
+        days = {(instant + self.skew - SETTLE) // DAY for instant in (self.now, self._backup[0])}
+        if len(days) > 1 and not FEATURES["first deliveries are compared with Stripe"]:
+            return
         put_back(self._backup[1])
+        self.found_in_stripe, self.found_events = dict(self._notes[0]), set(self._notes[1])
         self.world.control.clear_faults()
         expire_leases()
         self.report(sync=True)

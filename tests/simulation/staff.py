@@ -28,15 +28,16 @@ class Staff(Console):
         """Have a person report with --from, for what OpenMeter learned of later than the tail."""
         last = max(self.account.looks_back, default=0)
         news = [one for one in self.account.usage if last <= one.changed_at != one.at]
-        if news and not FEATURES["late usage is found"]:
+        if (news or self.in_doubt) and not FEATURES["late usage is found"]:
             start = floor_to(at(self.now - 34 * DAY + 2 * HOUR), AN_HOUR)
             window = Span(start, floor_to(self.clock(), AN_HOUR))
             if self.report(sync=False, window=window) and not self.world.control.faults():
                 self.account.looks_back.append(self.now)
+                self.in_doubt = False
 
     def _decide(self, report: UsageReport) -> None:
         late = bool(why_too_late(report, now=self.clock()))
-        arrived = self._arrived(report) if report.status == "unknown" else None
+        arrived = self._arrived(report) if report.status in ("unknown", "late") else None
         is_wrong = report.status == "held" and report.measured != self._truth(report)
         try:
             if late or is_wrong or arrived is not None:
@@ -53,8 +54,22 @@ class Staff(Console):
             self.counts["decisions refused"] += 1
 
     def _arrived(self, report: UsageReport) -> Decimal | None:
-        events = self.world.control.meter_events(customer=report.enrolment.customer.stripe_id)
-        return next((Decimal(e["value"]) for e in events if e["identifier"] == report.identifier), None)
+        """Return what Stripe has of the slice beside what the ledger says was delivered, None if nothing."""
+        enrolment = report.enrolment
+        start, end = report.slice_start.timestamp(), report.slice_end.timestamp()
+        delivered = UsageReport.objects.filter(enrolment=enrolment, status="delivered")
+        known = {*delivered.values_list("identifier", flat=True), *self.found_events}
+        found = [
+            event
+            for event in self.world.control.meter_events(customer=enrolment.customer.stripe_id)
+            if event["event_name"] == enrolment.meter.event_name
+            and start <= event["timestamp"] < end
+            and event["identifier"] not in known
+        ]
+        self.found_events |= {event["identifier"] for event in found}
+        if enrolment.meter.sets_hours:
+            found = found[-1:]
+        return sum((Decimal(event["value"]) for event in found), Decimal(0)) if found else None
 
     def _truth(self, report: UsageReport) -> Decimal:
         start, end = report.slice_start.timestamp(), report.slice_end.timestamp()

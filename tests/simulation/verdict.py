@@ -139,22 +139,32 @@ def _shown(player: Player, customer: str, meter: str) -> Iterator[_Shown]:
         slices[row.slice_start].append(row)
     sets_hours = player.account.windows[meter] == "hour"
     for mine in slices.values():
-        yield from _of_slice(mine, player.found_in_stripe, sets_hours=sets_hours)
+        lacking = _of_hour if sets_hours else _of_slice
+        yield from lacking(mine, player.found_in_stripe)
 
 
-def _of_slice(
-    rows: list[UsageReport], found_in_stripe: dict[str, Decimal], *, sets_hours: bool
-) -> Iterator[_Shown]:
-    """Yield what Stripe lacks of each revision that was not sent; a set one is the hour's whole value."""
-    told = Decimal(0)
+def _of_slice(rows: list[UsageReport], found_in_stripe: dict[str, Decimal]) -> Iterator[_Shown]:
+    """Yield what Stripe lacks of each revision that was not sent: revisions add up."""
+    for row in rows:
+        arrived = found_in_stripe.get(row.identifier, Decimal(0)) if row.status == "dismissed" else Decimal(0)
+        if row.status in WAITING or (row.status == "dismissed" and row.written_off):
+            yield _Shown(int(row.event_at.timestamp()), row.value - arrived, row.status)
+
+
+def _of_hour(rows: list[UsageReport], found_in_stripe: dict[str, Decimal]) -> Iterator[_Shown]:
+    """Yield what Stripe lacks of an hour of which it keeps one value: the newest decision says so."""
+    told = lacks = Decimal(0)
+    status = ""
     for row in rows:
         if row.status == "delivered":
-            told = row.value if sets_hours else Decimal(0)
+            told = row.value
+        elif row.status == "dismissed" and row.identifier in found_in_stripe:
+            told = found_in_stripe[row.identifier]
+            lacks, status = row.quantity - told, row.status
         elif row.status in WAITING or (row.status == "dismissed" and row.written_off):
-            arrived = found_in_stripe.get(row.identifier) if row.status == "dismissed" else None
-            lacks = row.value - (told if arrived is None else arrived)
-            told = arrived if sets_hours and arrived is not None else told
-            yield _Shown(int(row.event_at.timestamp()), lacks, row.status)
+            lacks, status = row.quantity - told, row.status
+    if lacks:
+        yield _Shown(int(rows[-1].event_at.timestamp()), lacks, status)
 
 
 def _silent(customer: str, meter: str, shown: list[_Shown]) -> Iterator[Difference]:
