@@ -39,21 +39,18 @@ def store_pauses(
     ended = list(pauses.filter(subscription_id__in=resumed))
     for pause in ended:
         one = resumed[pause.subscription_id]
-        end = resumed_at(one, before.get(one.id), fetched_at=fetched_at)
+        end = resumed_at(before.get(one.id), fetched_at=fetched_at)
         pause.end = max(end, pause.start + SECOND)
     SubscriptionPause.objects.bulk_update(ended, ["end"])
 
 
-def resumed_at(one: StripeSubscription, before: Subscription | None, *, fetched_at: datetime) -> datetime:
-    """Return when a subscription that was paused went on, as early as it can have been.
+def resumed_at(before: Subscription | None, *, fetched_at: datetime) -> datetime:
+    """Return when a subscription that was paused went on, as early as it can have been: after the last look.
 
-    A period that began since it was last seen paused began with the resumption; else it may have been right
-    after that look. Measuring too much of a pause costs nobody anything: Stripe does not bill it.
+    A period that began since then need not have begun with the resumption, it may have been renewed since.
+    Measuring too much of a pause costs nobody anything: Stripe does not bill it.
     """
-    if before is None:
-        return fetched_at
-    began = [item.period_start for item in one.items if before.fetched_at < item.period_start <= fetched_at]
-    return min(began, default=before.fetched_at)
+    return fetched_at if before is None else before.fetched_at
 
 
 def _start(one: StripeSubscription, before: Subscription | None, *, fetched_at: datetime) -> datetime:

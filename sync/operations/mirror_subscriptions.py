@@ -139,7 +139,7 @@ class _Fresh:
         )
         moved = [instant for old, new in limits if old != new for instant in (old, new) if instant]
         if before.status == PAUSED != now.status:
-            moved.append(resumed_at(now, before, fetched_at=self.fetched_at))
+            moved.append(resumed_at(before, fetched_at=self.fetched_at))
         return moved
 
 

@@ -229,6 +229,22 @@ class TestAResumptionThatIsSeenLate:
         assert world.billed(ada) == 5
 
 
+class TestAResumptionThatIsSeenAfterARenewal:
+    @pytest.mark.parametrize("window", ["", "hour"])
+    def test_loses_nothing_of_what_was_used_before_the_renewal(self, world, window):
+        ada = world.subscriber(world.meter(window=window))
+        world.at(at("2026-04-05T20:57"))
+        world.control.patch_stripe(ada.subscription, status="paused")
+        world.later(hours=1)
+        world.report()
+        world.at(at("2026-04-07T12:00"))
+        world.control.patch_stripe(ada.subscription, status="active")
+        world.use("ada", 5, at("2026-04-10T08:15"))
+        world.at(at("2026-04-10T09:30"))
+        world.report()
+        assert world.billed(ada) == 5
+
+
 class TestInstantsInTheMiddleOfASecond:
     """What Stripe does not date is dated by when it was seen; both sides know whole seconds only."""
 

@@ -16,6 +16,14 @@ LIVES = {
         2026-04-07T17:15:22 use c0 m0 0.5 ago=18000
         2026-04-08T19:13:21 back
     """,
+    "a resumption that is seen after a renewal": """
+        2026-03-10T09:00:00 meter m0
+        2026-03-10T09:00:00 subscribe c0 m0 anchor=2247408
+        2026-04-05T20:57:29 pause c0 m0
+        2026-04-06T20:36:19 work sync=1
+        2026-04-10T15:57:31 resume c0 m0
+        2026-05-05T08:16:48 use c0 m0 1
+    """,
 }
 """These go well now."""
 
