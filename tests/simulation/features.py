@@ -9,6 +9,9 @@ FEATURES = {
     # First deliveries are not compared with Stripe's summaries. A backup that is put back on another day has
     # days cut where hours were sent, under other identifiers, and Stripe takes both.
     "first deliveries are compared with Stripe": False,
+    # A held report that was right, and whose period closed before anybody looked, can only be dismissed as
+    # if it were wrong: its slice stays at what Stripe was told, and only the dismissed row says so.
+    "held reports become late": False,
     # A pause is dated by when it was seen; of a trial that nobody saw end, the pause counts from its end.
     "pauses are dated by Stripe's events": False,
     # An item that is replaced by another on the same meter in the middle of a period.

@@ -130,6 +130,7 @@ class Player(Staff):
         self.found_in_stripe, self.found_events = dict(self._notes[0]), set(self._notes[1])
         self.world.control.clear_faults()
         expire_leases()
+        self.in_doubt = True
         self.report(sync=True)
         self.decide()
         self.counts["faults"] += 1

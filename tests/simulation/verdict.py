@@ -5,7 +5,7 @@ unknown outcome, or dismissed by a person), and whether a finding says so.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -140,18 +140,36 @@ def _shown(player: Player, customer: str, meter: str) -> Iterator[_Shown]:
     sets_hours = player.account.windows[meter] == "hour"
     for mine in slices.values():
         lacking = _of_hour if sets_hours else _of_slice
-        yield from lacking(mine, player.found_in_stripe)
+        yield from lacking(mine, player.found_in_stripe, _unbilled(mine, player.right_but_late))
 
 
-def _of_slice(rows: list[UsageReport], found_in_stripe: dict[str, Decimal]) -> Iterator[_Shown]:
+def _unbilled(rows: list[UsageReport], right_but_late: Collection[str]) -> set[int]:
+    """Return the rows that say that units are not billed: they wait, or a person decided so.
+
+    Of a held one that was dismissed that holds where it was right and nothing was measured since.
+    """
+    return {
+        row.pk
+        for row in rows
+        if row.status in WAITING
+        or (row.status == "dismissed" and row.written_off)
+        or (row.status == "dismissed" and row is rows[-1] and row.identifier in right_but_late)
+    }
+
+
+def _of_slice(
+    rows: list[UsageReport], found_in_stripe: dict[str, Decimal], unbilled: Collection[int]
+) -> Iterator[_Shown]:
     """Yield what Stripe lacks of each revision that was not sent: revisions add up."""
     for row in rows:
         arrived = found_in_stripe.get(row.identifier, Decimal(0)) if row.status == "dismissed" else Decimal(0)
-        if row.status in WAITING or (row.status == "dismissed" and row.written_off):
+        if row.pk in unbilled:
             yield _Shown(int(row.event_at.timestamp()), row.value - arrived, row.status)
 
 
-def _of_hour(rows: list[UsageReport], found_in_stripe: dict[str, Decimal]) -> Iterator[_Shown]:
+def _of_hour(
+    rows: list[UsageReport], found_in_stripe: dict[str, Decimal], unbilled: Collection[int]
+) -> Iterator[_Shown]:
     """Yield what Stripe lacks of an hour of which it keeps one value: the newest decision says so."""
     told = lacks = Decimal(0)
     status = ""
@@ -161,7 +179,7 @@ def _of_hour(rows: list[UsageReport], found_in_stripe: dict[str, Decimal]) -> It
         elif row.status == "dismissed" and row.identifier in found_in_stripe:
             told = found_in_stripe[row.identifier]
             lacks, status = row.quantity - told, row.status
-        elif row.status in WAITING or (row.status == "dismissed" and row.written_off):
+        elif row.pk in unbilled:
             lacks, status = row.quantity - told, row.status
     if lacks:
         yield _Shown(int(rows[-1].event_at.timestamp()), lacks, status)
