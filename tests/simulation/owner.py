@@ -75,8 +75,8 @@ class Owner:
     def do_subscribe(self, act: Act) -> None:
         """`subscribe c0 m0 every=month trial=7 anchor=… back=…`: unless the customer has that already."""
         customer, meter = act.args[:2]
-        living = any(one.lives_at(self.now) for one in self.account.contracts_of(customer, meter))
-        if meter not in self.meters or living:
+        earlier = self.account.contracts_of(customer, meter)
+        if meter not in self.meters or any(one.lives_at(self.now) for one in earlier):
             return
         if customer not in self.customers:
             metadata = {"external_key": customer}
@@ -87,7 +87,8 @@ class Owner:
         params: dict[str, Any] = {"trial_period_days": trial} if trial else {}
         if anchor := act.number("anchor"):
             params["billing_cycle_anchor"] = self.now + anchor
-        if back := act.number("back"):
+        # Two that overlap would bill the same usage twice.
+        if back := 0 if earlier else act.number("back"):
             params["backdate_start_date"] = self.now - back
         made = self._stripe(
             "POST",
