@@ -93,9 +93,10 @@ class SubscriptionMirror:
 
     def _period(self, item: StripeItem, one: StripeSubscription, *, item_id: int, cycle: Cycle) -> SeenPeriod:
         end = item.period_end
-        if one.ended_at and item.period_start < one.ended_at < end:
-            # Stripe leaves the planned end on the item of a subscription that was canceled before it.
-            end = one.ended_at
+        # Stripe leaves the planned end on the item of a subscription that was canceled before it, or will be.
+        cut_short = one.ended_at or one.cancel_at
+        if cut_short and item.period_start < cut_short < end:
+            end = cut_short
         starts_at = item_start(
             created_at=item.created_at, subscription_created_at=one.created_at, start_date=one.start_date
         )

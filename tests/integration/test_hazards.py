@@ -229,6 +229,29 @@ class TestAResumptionThatIsSeenLate:
         assert world.billed(ada) == 5
 
 
+class TestAnEndThatWasSetForTheMiddleOfAPeriod:
+    def test_closes_it_also_before_anybody_saw_it_come(self, world):
+        ada = world.subscriber(world.meter())
+        ends = at("2026-03-20T12:17:46")
+        world.stripe("POST", f"/subscriptions/{ada.subscription}", cancel_at=int(ends.timestamp()))
+        world.report()
+        world.use("ada", 100, at("2026-03-20T11:17"))
+        world.at(at("2026-03-20T15:17"))
+        world.report(sync=False)
+        assert world.statuses() == ["late"]
+
+    def test_does_not_close_it_where_it_is_taken_back(self, world):
+        ada = world.subscriber(world.meter())
+        ends = at("2026-03-20T12:17:46")
+        world.stripe("POST", f"/subscriptions/{ada.subscription}", cancel_at=int(ends.timestamp()))
+        world.report()
+        world.stripe("POST", f"/subscriptions/{ada.subscription}", cancel_at="")
+        world.use("ada", 100, at("2026-03-20T12:17:50"))
+        world.at(at("2026-03-20T15:17"))
+        world.report()
+        assert world.billed(ada) == 100
+
+
 class TestAResumptionThatIsSeenAfterARenewal:
     @pytest.mark.parametrize("window", ["", "hour"])
     def test_loses_nothing_of_what_was_used_before_the_renewal(self, world, window):

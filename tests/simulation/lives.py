@@ -24,6 +24,14 @@ LIVES = {
         2026-04-10T15:57:31 resume c0 m0
         2026-05-05T08:16:48 use c0 m0 1
     """,
+    "an end in the middle of a period, reported before it was seen to have come": """
+        2026-03-10T09:00:00 meter m0
+        2026-03-23T04:13:29 subscribe c1 m0
+        2026-04-04T20:51:28 cancel c1 m0 when=833178
+        2026-04-09T12:02:39 work sync=1
+        2026-04-14T11:17:46 use c1 m0 100
+        2026-04-14T15:17:46 work
+    """,
 }
 """These go well now."""
 
