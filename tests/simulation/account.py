@@ -137,6 +137,8 @@ class Placed:
     places: frozenset[tuple[str, int] | None]
     rule: str
     """Why it is not simply on the period that holds its instant, or ""."""
+    taken_from: frozenset[tuple[str, int] | None] = frozenset()
+    """Periods that it may be shown as taken back from, though Stripe never billed it there."""
 
 
 @dataclass(slots=True)
@@ -180,7 +182,10 @@ class Account:
         """Place what OpenMeter learned of, or deleted, when its hour may have been measured already."""
         at, changed_at = one.usage.at, one.usage.changed_at
         if any(changed_at <= look and at > look - STRIPE_TAKES + 3 * HOUR for look in self.looks_back):
-            return one if one.usage.gone_at is None else Placed(one.usage, frozenset([None]), "deleted")
+            if one.usage.gone_at is None:
+                return one
+            never_billed = one.places - {None} if None in one.places else frozenset()
+            return Placed(one.usage, frozenset([None]), "deleted", never_billed)
         return Placed(one.usage, one.places | {None}, "changed when nobody could look so far back")
 
     def _place(self, one: Usage, periods: list[Period]) -> Placed:

@@ -35,5 +35,51 @@ LIVES = {
 }
 """These go well now."""
 
-OPEN: dict[str, str] = {}
-"""These do not yet."""
+OPEN = {
+    "a backup of yesterday, after which a day is cut where hours were sent": (
+        "first deliveries are compared with Stripe",
+        """
+        2026-05-31T23:00:01 meter m0
+        2026-06-03T07:59:22 subscribe c7 m0
+        2026-07-07T22:59:02 use c7 m0 0.5
+        2026-07-08T00:01:01 backup
+        2026-07-08T00:01:01 work sync=1
+        2026-07-08T00:02:01 restore
+        """,
+    ),
+    "a pause after a trial that nobody saw end": (
+        "pauses are dated by Stripe's events",
+        """
+        2026-03-10T09:00:00 meter m0
+        2026-03-21T13:15:12 subscribe c0 m0 trial=3
+        2026-03-26T08:29:59 use c0 m0 7
+        2026-03-28T14:49:19 pause c0 m0
+        2026-03-30T23:54:00 work sync=1
+        2026-04-08T04:32:26 resume c0 m0
+        """,
+    ),
+    "an empty answer where nothing was measured before": (
+        "late usage is found",
+        """
+        2026-03-10T09:00:00 meter m0
+        2026-03-16T09:00:49 subscribe c1 m0
+        2026-03-30T08:00:49 use c1 m0 7
+        2026-04-02T06:38:18 empty
+        2026-04-02T06:38:18 work sync=1
+        """,
+    ),
+    "a lower total that was held until its period had closed": (
+        "held reports become late",
+        """
+        2026-10-24T12:34:56 meter m0
+        2026-10-24T12:34:56 subscribe c1 m0 every=week
+        2026-10-31T12:49:55 use c1 m0 2
+        2026-10-31T15:34:56 empty
+        2026-10-31T15:34:56 work sync=1
+        2026-11-02T12:34:56 lose c1 m0 1
+        2026-11-03T15:34:56 back
+        2026-11-07T13:55:32 subscribe c0 m0
+        """,
+    ),
+}
+"""These do not yet: the feature that they wait for, and the life. It moves up once the feature is built."""

@@ -41,7 +41,7 @@ class Staff(Console):
         is_wrong = report.status == "held" and report.measured != self._truth(report)
         try:
             if late or is_wrong or arrived is not None:
-                if report.status == "held" and not is_wrong:
+                if report.status == "held" and not is_wrong and not FEATURES["held reports become late"]:
                     self.right_but_late.add(report.identifier)
                 if arrived is not None:
                     self.found_in_stripe[report.identifier] = arrived

@@ -98,9 +98,11 @@ def _compare(
     """Compare each period, then all of them together: what may lie in either lies in one of them once."""
     for period, on_invoice, known in sums:
         must = sum((p.usage.amount for p in placed if p.places == {period.key}), Decimal(0))
+        must -= sum((p.usage.amount for p in placed if period.key in p.taken_from), Decimal(0))
         may = sum((p.usage.amount for p in placed if period.key in p.places), Decimal(0))
         yield from _verdict(customer, meter, _words(period), must, may, on_invoice, known, bound)
     must = sum((p.usage.amount for p in placed if None not in p.places), Decimal(0))
+    must -= sum((p.usage.amount for p in placed if p.taken_from), Decimal(0))
     may = sum((p.usage.amount for p in placed if p.places != {None}), Decimal(0))
     total = sum((one[1] for one in sums), Decimal(0))
     known = sum((one[2] for one in sums), Decimal(0))
