@@ -221,6 +221,14 @@ class Account:
                 contract = next(contract for contract in self.contracts if contract.item == period.item)
                 yield _paused(contract, one.at, period, step)
                 yield _dropped(contract, period)
+                yield self._ended_unseen(period)
+
+    def _ended_unseen(self, period: Period) -> str:
+        """Say whether nobody read Stripe between an end that came as a surprise and its final invoice."""
+        in_time = any(period.end <= look < period.end + GRACE for look in self.looks_at_stripe)
+        if FEATURES["invoices are read back"] or in_time or not period.surprise:
+            return ""
+        return "nobody saw that its period had ended before its invoice was final"
 
     def _outside(self, one: Usage) -> Placed:
         """Place what nobody is billed for."""

@@ -1,7 +1,8 @@
 """What lives do not hold yet, because the console cannot do it yet."""
 
 FEATURES = {
-    # What Stripe drops in silence (the last hours before a price changes) is found by nobody yet.
+    # What Stripe drops in silence is found by nobody yet: the last hours before a price changes, and what is
+    # sent for a period that was cut short when nobody had read Stripe since, after its invoice was final.
     "invoices are read back": False,
     # Usage that OpenMeter learns of later than the tail is found by nobody but a person with --from; so is
     # what was used where OpenMeter answered with nothing and the ledger had no reason for doubt.

@@ -36,6 +36,17 @@ LIVES = {
 """These go well now."""
 
 OPEN = {
+    "an anchor that was moved when nobody read Stripe for more than an hour": (
+        "invoices are read back",
+        """
+        2026-01-15T00:00:00 meter m0
+        2026-01-15T00:00:00 subscribe c1 m0
+        2026-01-23T09:57:13 work sync=1
+        2026-01-24T03:26:35 use c1 m0 0.333333
+        2026-01-25T03:26:05 anchor c1 m0
+        2026-01-25T04:27:05 work
+        """,
+    ),
     "a backup of yesterday, after which a day is cut where hours were sent": (
         "first deliveries are compared with Stripe",
         """
