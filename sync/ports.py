@@ -1,7 +1,4 @@
-"""What crosses the border between the console and the two APIs: protocols, plain data, errors.
-
-Times are aware UTC, stretches of time are half-open `[start, end)`, quantities are `Decimal`.
-"""
+"""What crosses the border to the two APIs. Times are aware UTC, stretches half-open, quantities `Decimal`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +7,7 @@ from decimal import Decimal
 from typing import Literal, Protocol
 
 from sync.domain.changes import StripeEvent
+from sync.domain.invoices import InvoiceSource
 
 WindowSize = Literal["MINUTE", "HOUR"]
 
@@ -223,7 +221,7 @@ class MeterEventSender(Protocol):
         """Send one event and return Stripe's request id, or raise a `SyncError` that says what happened."""
 
 
-class BillingGateway(MeterEventSender, Protocol):
+class BillingGateway(MeterEventSender, InvoiceSource, Protocol):
     """Stripe, as far as the console uses it. Lists go through all pages; raises `SyncError`s only."""
 
     def account(self) -> Account:

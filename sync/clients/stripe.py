@@ -9,6 +9,7 @@ import stripe
 
 from sync.clients.stripe_calls import Body, StripeCalls
 from sync.clients.stripe_errors import Peer
+from sync.clients.stripe_invoices import StripeInvoices
 from sync.clients.stripe_parsing import (
     parse_customer,
     parse_event,
@@ -37,8 +38,9 @@ TOLD_OF = (
     *(f"price.{verb}" for verb in ("created", "updated", "deleted")),
     *(f"product.{verb}" for verb in ("updated", "deleted")),
     *(f"billing.meter.{verb}" for verb in ("created", "updated", "deactivated", "reactivated")),
+    *(f"invoice.{verb}" for verb in ("finalized", "voided")),
 )
-"""Types of events about what is mirrored; Stripe takes 20 at most."""
+"""Types of events about what is mirrored; Stripe takes 20 at most. Drafts are few, and listed instead."""
 CONNECT_SECONDS, READ_SECONDS = 3.05, 10.0
 NOBODY = "console_probe_of_nothing"
 """An id that no object of Stripe's can have."""
@@ -46,7 +48,7 @@ BRIEFLY = (2.0, 4.0)
 """For somebody who waits before a page."""
 
 
-class StripeGateway:
+class StripeGateway(StripeInvoices):
     """Implements `ports.BillingGateway`. Raises `SyncError`s only."""
 
     call_timeout_seconds = 15.0
@@ -152,6 +154,7 @@ class StripeGateway:
             "customers": (self._api.customers.list, {}),
             "subscriptions": (self._api.subscriptions.list, {"status": "all"}),
             "events": (self._api.events.list, {}),
+            "invoices": (self._api.invoices.list, {}),
         }
         listed, asked = probes[read]
         self._calls.read_once(lambda: listed({"limit": 1, **asked}), lambda body: len(body["data"]))

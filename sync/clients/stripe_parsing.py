@@ -6,6 +6,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from sync.domain.changes import StripeEvent
+from sync.domain.invoices import DRAFT, StripeInvoice, StripeInvoiceLine
+from sync.domain.timeline import Span
 from sync.ports import StripeCustomer, StripeItem, StripeMeter, StripePrice, StripeSubscription
 
 Body = Mapping[str, Any]
@@ -100,6 +102,55 @@ def _item(body: Body, *, subscription: Body, fallback: datetime) -> StripeItem:
         period_start=start,
         period_end=_instant(_first(body, subscription, "current_period_end")) or start,
     )
+
+
+def parse_invoice(body: Body, *, lines: Sequence[Body]) -> StripeInvoice:
+    """Return an invoice with what the lines given say of subscription items; prorations are left out.
+
+    Usage is never prorated, and what a line bills for one is another item's.
+    """
+    created_at = _instant(body.get("created")) or datetime.fromtimestamp(0, UTC)
+    status = _text(body, "status")
+    # Of a status that only finalizing leads to, the latest that it can have been is when it took effect.
+    finalized_at = _instant(_part(body, "status_transitions").get("finalized_at"))
+    if not finalized_at and status not in ("", DRAFT):
+        finalized_at = _instant(body.get("effective_at")) or created_at
+    details = _part(_part(body, "parent"), "subscription_details")
+    auto_advance = body.get("auto_advance")
+    return StripeInvoice(
+        id=body["id"],
+        customer_id=_id(body.get("customer")),
+        # Before 2025-03-31.basil the invoice itself named its subscription.
+        subscription_id=_id(details.get("subscription") or body.get("subscription")),
+        status=status,
+        auto_advance=None if auto_advance is None else bool(auto_advance),
+        created_at=created_at,
+        automatically_finalizes_at=_instant(body.get("automatically_finalizes_at")),
+        finalized_at=finalized_at,
+        lines=[line for raw in lines if (line := _invoice_line(raw))],
+    )
+
+
+def _invoice_line(body: Body) -> StripeInvoiceLine | None:
+    details = _part(_part(body, "parent"), "subscription_item_details")
+    # Before 2025-03-31.basil the line itself named its item.
+    item_id = _id(details.get("subscription_item") or body.get("subscription_item"))
+    start, end = (_instant(_part(body, "period").get(name)) for name in ("start", "end"))
+    if not item_id or not start or not end or start >= end or details.get("proration"):
+        return None
+    return StripeInvoiceLine(id=body["id"], item_id=item_id, span=Span(start, end), quantity=_quantity(body))
+
+
+def _quantity(body: Body) -> Decimal | None:
+    """Return the exact quantity: Stripe cuts decimals off the whole-numbered one."""
+    raw = body.get("quantity_decimal")
+    if raw is None:
+        raw = body.get("quantity")
+    try:
+        return None if raw is None else Decimal(str(raw))
+    except InvalidOperation as error:
+        msg = f"{raw} is no quantity"
+        raise ValueError(msg) from error
 
 
 def _first(item: Body, subscription: Body, name: str) -> object:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+from sync.domain.closings import Closing
 from sync.domain.statuses import BILLABLE
 from sync.domain.timeline import HOUR, MINUTE, Span, floor_to, subtract
 
@@ -26,6 +27,7 @@ class BilledItem:
     in any order.
     """
 
+    id: str = ""
     status: str
     periods: Sequence[Period]
     starts_at: datetime
@@ -38,7 +40,13 @@ class Stretch:
     """A billable stretch inside one billing period of every item it belongs to."""
 
     span: Span
-    closes_at: datetime
+    closings: Sequence[Closing]
+    """When the period of each of these items closes, soonest first."""
+
+    @property
+    def closes_at(self) -> datetime:
+        """When the first of its periods closes."""
+        return self.closings[0].closes_at
 
 
 def item_start(*, created_at: datetime, subscription_created_at: datetime, start_date: datetime) -> datetime:
@@ -70,7 +78,7 @@ def billable_stretches(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Piece:
     span: Span
-    closes_at: datetime
+    closings: Sequence[Closing]
     ends_for_good: bool
 
 
@@ -88,7 +96,7 @@ def _pieces(item: BilledItem, report_from: datetime | None) -> Iterable[_Piece]:
         for span in subtract(Span(start, end), unbilled):
             yield _Piece(
                 span=span,
-                closes_at=period.closes_at,
+                closings=(Closing(period.closes_at, item.id),),
                 ends_for_good=span.end != period.span.end or _stops_at(span.end, item.ends_at, unbilled),
             )
 
@@ -99,7 +107,7 @@ def _stops_at(end: datetime, ends_at: datetime | None, unbilled: Iterable[Span])
 
 
 def _sweep(pieces: list[_Piece]) -> list[_Piece]:
-    """Cut overlapping pieces of several items at each other's boundaries; the soonest closing wins."""
+    """Cut overlapping pieces of several items at each other's boundaries."""
     points = sorted({point for piece in pieces for point in (piece.span.start, piece.span.end)})
     cut: list[_Piece] = []
     for start, end in pairwise(points):
@@ -107,8 +115,8 @@ def _sweep(pieces: list[_Piece]) -> list[_Piece]:
         over = [piece for piece in pieces if piece.span.covers(span)]
         if over:
             ends_for_good = all(piece.ends_for_good or piece.span.end != end for piece in over)
-            closes_at = min(piece.closes_at for piece in over)
-            cut.append(_Piece(span=span, closes_at=closes_at, ends_for_good=ends_for_good))
+            closings = sorted({closing for piece in over for closing in piece.closings})
+            cut.append(_Piece(span=span, closings=closings, ends_for_good=ends_for_good))
     return cut
 
 
@@ -124,7 +132,7 @@ def _floor_shared_boundaries(pieces: list[_Piece], step: timedelta) -> list[Stre
         if end == after or not piece.ends_for_good:
             end = floor_to(end, step)
         if start < end:
-            stretches.append(Stretch(span=Span(start, end), closes_at=piece.closes_at))
+            stretches.append(Stretch(span=Span(start, end), closings=piece.closings))
     return stretches
 
 

@@ -3,8 +3,9 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from sync.domain.closings import Closing
 from sync.domain.periods import Stretch
 from sync.domain.timeline import DAY, HOUR, SECOND, Span, ceil_to, floor_to, subtract
 
@@ -16,7 +17,8 @@ class Slice:
     span: Span
     parts: Sequence[Span]
     event_at: datetime
-    closes_at: datetime
+    closings: Sequence[Closing]
+    """When each period that it falls into closes, soonest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,7 @@ def cut_slices(
         open_span = limit.meet(stretch.span) if limit else stretch.span
         for free in subtract(open_span, taken) if open_span else ():
             cells += [
-                _cell_slice(cell, stretch.closes_at)
+                _cell_slice(cell, stretch.closings)
                 for cell in _cells(free, fresh_from=fresh_from, reread_from=reread_from, horizon=horizon)
                 if _is_due(cell, fresh_from=fresh_from, reread_from=reread_from)
             ]
@@ -100,8 +102,8 @@ def _cells(
         start = end
 
 
-def _cell_slice(cell: Span, closes_at: datetime) -> Slice:
-    return Slice(span=cell, parts=(cell,), event_at=cell.end - SECOND, closes_at=closes_at)
+def _cell_slice(cell: Span, closings: Sequence[Closing]) -> Slice:
+    return Slice(span=cell, parts=(cell,), event_at=cell.end - SECOND, closings=closings)
 
 
 def _one_per_hour(cells: list[Slice]) -> list[Slice]:
@@ -115,7 +117,7 @@ def _one_per_hour(cells: list[Slice]) -> list[Slice]:
                 span=span,
                 parts=(*last.parts, *cell.parts),
                 event_at=span.end - SECOND,
-                closes_at=cell.closes_at,
+                closings=cell.closings,
             )
         else:
             joined.append(cell)
@@ -133,8 +135,9 @@ def _stored_slice(row: StoredSlice, stretches: Sequence[Stretch], *, sets_hours:
     """Give a stored slice its billable parts and what is known now of its period's closing."""
     claimed = claimed_span(row.span, sets_hours=sets_hours)
     parts = [part for stretch in stretches if (part := claimed.meet(stretch.span))]
-    around = (s.closes_at for s in stretches if s.span.start <= row.event_at < s.span.end)
-    return Slice(span=row.span, parts=parts, event_at=row.event_at, closes_at=next(around, row.closes_at))
+    around = (s.closings for s in stretches if s.span.start <= row.event_at < s.span.end)
+    closings = next(around, (Closing(row.closes_at),))
+    return Slice(span=row.span, parts=parts, event_at=row.event_at, closings=closings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,17 +175,3 @@ class HourIndex:
             return None
         span, number = self._entries[position]
         return number if hour < span.end else None
-
-
-def is_late(*, closes_at: datetime, event_at: datetime, now: datetime) -> bool:
-    """Whether Stripe would no longer bill an event: its invoice may be final, or it is too old.
-
-    Two minutes' margin, for clocks and for the way; Stripe refuses timestamps older than 35 days.
-    Source: https://docs.stripe.com/billing/subscriptions/usage-based/recording-usage-api
-    """
-    return closes_at - LATE_MARGIN <= now or event_at <= now - OLDEST_EVENT
-
-
-LATE_MARGIN = timedelta(minutes=2)
-OLDEST_EVENT = timedelta(days=34)
-"""A day less than Stripe's 35, so that a report planned now can still be retried for a day."""

@@ -3,6 +3,7 @@
 from sync.models.catalog import Meter, Price
 from sync.models.customers import Customer, StripeAccount, Subject
 from sync.models.findings import Finding
+from sync.models.invoices import Invoice, InvoiceLine
 from sync.models.ledger import CallBudget, DeliveryAttempt, Enrolment, UsageReport
 from sync.models.listings import Listing
 from sync.models.pauses import Pause
@@ -19,6 +20,8 @@ __all__ = [
     "Enrolment",
     "Finding",
     "Incident",
+    "Invoice",
+    "InvoiceLine",
     "Listing",
     "Meter",
     "Pause",

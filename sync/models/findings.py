@@ -27,8 +27,11 @@ class Finding(models.Model):
         LEGACY_PRICE = "legacy_price", "A price uses Stripe's removed usage records"
         BRAKE = "brake", "A change looks wrong and waits for a decision"
         LATE = "late", "Usage arrived after its billing period closed"
+        HALF_CLOSED = "half_closed", "One of several billing periods closed before usage arrived"
         REJECTED = "rejected", "Stripe refused a report"
         UNKNOWN_OUTCOME = "unknown_outcome", "Nobody knows whether Stripe received a report"
+        INVOICE_GONE = "invoice_gone", "An invoice with usage was voided or deleted"
+        NOT_INVOICED = "not_invoiced", "Stripe made no invoice for usage that was reported"
 
     kind = models.CharField(max_length=30, choices=Kind)
     fingerprint = models.CharField(max_length=255)

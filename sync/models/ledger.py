@@ -112,6 +112,8 @@ class UsageReport(models.Model):
     """The reason a person gave for releasing, dismissing or retrying it."""
     written_off = models.BooleanField(default=False)
     """A person decided that this usage, though measured, will not be billed: it counts for its slice."""
+    half_closed = models.BooleanField(default=False)
+    """It was held because one of several billing periods had closed; it goes out if that turns out open."""
     run = models.ForeignKey(ReportRun, on_delete=models.PROTECT, related_name="reports")
     sent_by = models.ForeignKey(
         ReportRun, null=True, blank=True, on_delete=models.PROTECT, related_name="sent", db_index=False

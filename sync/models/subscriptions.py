@@ -90,8 +90,11 @@ class BillingPeriod(models.Model):
     closes_at = models.DateTimeField()
     """After this its invoice may be final: usage that arrives later is on no invoice."""
     finalized_at = models.DateTimeField(null=True, blank=True)
+    """When its invoice became final; from then on neither its end nor its closing moves."""
     invoice_id = models.CharField(max_length=255, blank=True)
+    """The invoice that closes it, a draft first."""
     billed_quantity = QuantityField(null=True, blank=True)
+    """Units on all final invoices that are valid; null until then, and where lines do not tell."""
 
     class Meta:
         ordering = ["item", "start"]

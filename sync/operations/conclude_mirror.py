@@ -39,6 +39,8 @@ class MirrorSummary:
     new_findings: int
     resolved_findings: int
     openmeter_problem: str
+    invoices_problem: str = ""
+    """A sentence where the key may not read invoices: periods then close as the setting says."""
     remark: str = ""
     """What people should know about how it was read."""
     went_on: bool = False
@@ -60,6 +62,7 @@ def record_obstacles(
     usage_is_known: bool,
     tally: Tally,
     problem: str,
+    invoices_problem: str = "",
     now: datetime,
 ) -> MirrorSummary:
     """Every obstacle has its finding, and those that are over are resolved where that can be known.
@@ -80,6 +83,7 @@ def record_obstacles(
         new_findings=new,
         resolved_findings=resolve_absent(decided, seen=issues, now=now),
         openmeter_problem=problem,
+        invoices_problem=invoices_problem,
     )
 
 

@@ -19,7 +19,7 @@ from sync.operations.claim_enrolments import (
 )
 from sync.operations.delivery_terms import Delivered, DeliveryRules
 from sync.operations.identify_worker import free_dead_workers_enrolments, worker_name
-from sync.operations.load_lanes import Lane, load_lanes
+from sync.operations.load_lanes import Lane, load_lanes, soonest_closing_first
 from sync.operations.mark_sending import mark_sending
 from sync.operations.send_report import send_report
 from sync.operations.settle_reports import Answer, Settled, settle_reports
@@ -150,7 +150,7 @@ class _Delivery:
             only=self.rules.only,
         )
         lanes = load_lanes(claimed, due_by=self._due_by(), only=self.rules.only)
-        self.lanes |= lanes
+        self.lanes = soonest_closing_first(self.lanes | lanes)
         idle = set(claimed) - set(lanes)
         self.idle |= idle
         self.ended |= idle

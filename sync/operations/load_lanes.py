@@ -1,6 +1,6 @@
 """What is to be sent for an enrolment, in the order in which it must be sent."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -66,6 +66,11 @@ def load_lanes(
         by_enrolment.setdefault(row.enrolment_id, []).append(row)
     lanes = {pk: Lane(_sendable(reports, due_by, only)) for pk, reports in by_enrolment.items()}
     return {pk: lane for pk, lane in lanes.items() if lane.reports}
+
+
+def soonest_closing_first(lanes: Mapping[int, Lane]) -> dict[int, Lane]:
+    """Return the lanes in the order in which the periods of what they send next close."""
+    return dict(sorted(lanes.items(), key=lambda lane: (lane[1].head.closes_at, lane[0])))
 
 
 def _sendable(

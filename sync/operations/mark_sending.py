@@ -8,8 +8,8 @@ from django.db import transaction
 from django.db.models import F, Value
 from django.db.models.functions import NullIf
 
+from sync.domain.closings import is_late
 from sync.domain.retries import may_resend
-from sync.domain.slices import is_late
 from sync.models import Enrolment, Finding, ReportRun, UsageReport
 from sync.operations.record_findings import about_report, record_findings
 from sync.operations.reserve_calls import reserve_calls

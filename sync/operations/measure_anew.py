@@ -11,8 +11,8 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
+from sync.domain.closings import OLDEST_EVENT
 from sync.domain.periods import item_start
-from sync.domain.slices import OLDEST_EVENT
 from sync.domain.timeline import DAY, HOUR, floor_to
 from sync.models import Enrolment, Meter, SubscriptionItem, UsageReport
 

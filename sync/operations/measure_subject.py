@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from sync.domain.closings import outlook
 from sync.domain.periods import Stretch
 from sync.domain.quantities import as_measured, billed_units, exact_sum
-from sync.domain.slices import is_late
 from sync.domain.timeline import HOUR, SECOND, Span, floor_to
 from sync.models import Customer, Enrolment, Meter, Subject
 from sync.operations.link_meters import LOOKBACK
@@ -114,7 +114,7 @@ def _measure(
             enrolment=one.enrolment,
             span=span,
             units=_units(counted, span, meter),
-            is_late=is_late(closes_at=stretch.closes_at, event_at=span.end - SECOND, now=now),
+            is_late=outlook(stretch.closings, event_at=span.end - SECOND, now=now).is_late,
         )
         for stretch, span in zip(one.stretches, whole, strict=True)
         if span

@@ -10,6 +10,7 @@ from sync.operations.conclude_mirror import MirrorSummary, ask_for_meters, recor
 from sync.operations.keep_listings import end_listings
 from sync.operations.link_meters import mark_conflicts, mark_seen_subjects
 from sync.operations.mirror_catalog import CatalogMirror, Tally
+from sync.operations.mirror_invoices import InvoiceMirror
 from sync.operations.mirror_lists import MirrorLists, Progress
 from sync.operations.mirror_subscriptions import SubscriptionMirror
 from sync.operations.pin_account import mark_events_read, pin_account
@@ -37,7 +38,11 @@ def mirror_stripe(
     pinned_at = pin_account(stripe.account(), now=began_at)
     catalog = CatalogMirror(stripe=stripe, clock=clock, tally=Tally())
     subscriptions = SubscriptionMirror(catalog=catalog, invoice_grace=invoice_grace, pinned_at=pinned_at)
-    lists = MirrorLists(clock=clock, progress=progress or (lambda _: None), tally=catalog.tally)
+    progress = progress or (lambda _: None)
+    lists = MirrorLists(clock=clock, progress=progress, tally=catalog.tally)
+    invoices = InvoiceMirror(
+        stripe=stripe, clock=clock, progress=progress, tally=catalog.tally, grace=invoice_grace
+    )
 
     lists.mirror(Meter, stripe.meters(), store=catalog.store_meters, fetch=catalog.fetch_meter)
     resume_meters(now=clock())
@@ -47,6 +52,8 @@ def mirror_stripe(
     lists.go_on(Price, stripe.prices, store=catalog.store_prices, fetch=catalog.fetch_price)
     lists.go_on(Customer, stripe.customers, store=catalog.store_customers, fetch=catalog.fetch_customer)
     lists.go_on(Subscription, stripe.subscriptions, store=subscriptions.store, fetch=subscriptions.fetch)
+    # After the subscriptions, which tell which periods are over.
+    invoices_problem = invoices.mirror(all_waiting=True)
     contested = assign_subjects(now=clock())
     enrol_customers()
     problem = problem or _look_for_usage(openmeter, without=linked or {}, now=clock())
@@ -56,6 +63,7 @@ def mirror_stripe(
         usage_is_known=not problem,
         tally=catalog.tally,
         problem=problem,
+        invoices_problem=invoices_problem,
         now=clock(),
     )
     # Whatever changed since the first of its lists was begun is read again by its event.

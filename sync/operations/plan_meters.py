@@ -1,15 +1,15 @@
 """Plan every meter of a request, one after the other."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from django.db.models import QuerySet
+from django.db.models import Min, QuerySet
 
 from sync.domain.timeline import HOUR, floor_to
-from sync.models import Enrolment, Meter
+from sync.models import BillingPeriod, Enrolment, Meter
 from sync.operations.plan_reports import MeterPlan, PlanningRules, plan_meter
 from sync.operations.report_request import ReportRequest, ReportRules
 from sync.ports import SyncError, UsageSource
@@ -50,7 +50,7 @@ def plan_meters(
     does not stop the others. A generator: each plan may be stored, and forgotten, before the next is made.
     """
     in_scope = enrolments_in(request.scope)
-    meters = list(Meter.objects.filter(pk__in=in_scope.values("meter")))
+    meters = _soonest_closing_first(Meter.objects.filter(pk__in=in_scope.values("meter")), now=clock())
     billed = set(living_items().values_list("meter", flat=True).distinct())
     standing = _say_what_is_paused(in_scope, request.as_if_over, remarks)
     for number, meter in enumerate(meters):
@@ -64,6 +64,15 @@ def plan_meters(
             if plan:
                 yield plan
     progress(len(meters), len(meters))
+
+
+def _soonest_closing_first(meters: Iterable[Meter], *, now: datetime) -> list[Meter]:
+    """Return the meters in the order in which their next billing periods close."""
+    periods = BillingPeriod.objects.filter(finalized_at=None, closes_at__gt=now, item__meter__isnull=False)
+    by_meter = periods.order_by().values("item__meter").annotate(first=Min("closes_at"))
+    closes_at = dict(by_meter.values_list("item__meter", "first"))
+    never = datetime.max.replace(tzinfo=now.tzinfo)
+    return sorted(meters, key=lambda meter: (closes_at.get(meter.pk, never), meter.pk))
 
 
 def _say_what_is_paused(enrolments: QuerySet[Enrolment], as_if_over: int, remarks: Remarks) -> set[int]:

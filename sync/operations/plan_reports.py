@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from sync.domain.closings import OLDEST_EVENT, half_closed_sentence
 from sync.domain.drift import brake_reason
 from sync.domain.periods import billable_stretches
 from sync.domain.quantities import MAX_DIGITS, as_text, digit_count, exact_sum
-from sync.domain.slices import OLDEST_EVENT, Slice, StoredSlice, cut_slices, is_late
+from sync.domain.slices import Slice, StoredSlice, cut_slices
 from sync.domain.timeline import Span
 from sync.models import Meter, UsageReport
 from sync.operations.collect_usage import Wanted, collect_usage
@@ -43,6 +44,11 @@ class MeterPlan:
         return (report for plan in self.enrolments for report in plan.reports)
 
     @property
+    def decided(self) -> Iterator[PlannedReport]:
+        """Every planned report, and every stored one whose status this plan decides anew."""
+        return (report for plan in self.enrolments for report in (*plan.reports, *plan.decided_anew))
+
+    @property
     def problems(self) -> list[str]:
         """What kept single enrolments from being planned."""
         return [plan.problem for plan in self.enrolments if plan.problem]
@@ -56,7 +62,7 @@ class MeterPlan:
                 start=report.piece.span.start,
                 end=report.piece.span.end,
             )
-            for report in self.reports
+            for report in self.decided
             if report.status == Status.PENDING
         ]
 
@@ -91,7 +97,7 @@ def plan_meter(
     )
     plan = MeterPlan(meter=meter)
     for one, slices in due:
-        planned = plan_enrolment(one, slices, meter=meter, collected=collected)
+        planned = plan_enrolment(one, slices, meter=meter, collected=collected, now=now)
         if not planned.problem:
             planned.planned_through = _planned_through(one, slices, rules)
         plan.enrolments.append(planned)
@@ -102,8 +108,8 @@ def plan_meter(
         answer_is_empty=collected.rows == 0,
         percent=rules.brake_percent,
     )
-    for report in plan.reports:
-        report.status, report.error = _first_status(report, meter, plan.brake, now)
+    for report in plan.decided:
+        _decide(report, meter, plan.brake)
     distrusted = plan.brake or any(planned.distrusted for planned in plan.enrolments)
     if distrusted or (collected.rows == 0 and _had_usage(meter, now)):
         for planned in plan.enrolments:
@@ -154,25 +160,36 @@ def _planned_through(one: EnrolmentToPlan, slices: Sequence[Slice], rules: Plann
     return through if known is None or through > known else None
 
 
-def _first_status(
-    report: PlannedReport, meter: Meter, brake: str, now: datetime
-) -> tuple[UsageReport.Status, str]:
-    """Return the status that a new revision is stored with, and why it is not simply pending."""
+def _decide(report: PlannedReport, meter: Meter, brake: str) -> None:
+    """Give a revision the status that it is stored with, and say why it is not simply pending."""
     if digit_count(report.value) > MAX_DIGITS:
-        return Status.REJECTED, (
-            f"{as_text(report.value)} has more than {MAX_DIGITS} digits, which Stripe refuses: "
-            "lower the meter's decimals or give it a smaller scale."
+        report.status, report.error = (
+            Status.REJECTED,
+            (
+                f"{as_text(report.value)} has more than {MAX_DIGITS} digits, which Stripe refuses: "
+                "lower the meter's decimals or give it a smaller scale."
+            ),
         )
-    if is_late(closes_at=report.piece.closes_at, event_at=report.piece.event_at, now=now):
-        return Status.LATE, (
-            f"Its billing period closed at {report.piece.closes_at:%Y-%m-%d %H:%M} UTC; Stripe would "
-            "put this on no invoice."
+    elif report.outlook.is_late:
+        report.status, report.error = (
+            Status.LATE,
+            (
+                f"Its billing period closed at {report.outlook.closes_at:%Y-%m-%d %H:%M} UTC; Stripe would "
+                "put this on no invoice."
+            ),
         )
+    elif why := list(_why_held(report, meter, brake)):
+        report.status, report.error = Status.HELD, " ".join(why)
+        report.half_closed = report.outlook.is_half_closed and len(why) == 1
+
+
+def _why_held(report: PlannedReport, meter: Meter, brake: str) -> Iterator[str]:
+    if report.outlook.is_half_closed:
+        yield half_closed_sentence(report.piece.closings, report.outlook)
     if brake and report.target < report.accounted:
-        return Status.HELD, brake
+        yield brake
     if meter.max_units_per_slice is not None and abs(report.quantity) > meter.max_units_per_slice:
-        return Status.HELD, (
+        yield (
             f"{as_text(report.quantity)} units are more than this meter's limit of "
             f"{as_text(meter.max_units_per_slice)} per slice."
         )
-    return Status.PENDING, ""

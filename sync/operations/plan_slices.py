@@ -1,11 +1,12 @@
 """Decide for one enrolment which revisions its slices need."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
 from sync.domain.accounts import account_of
+from sync.domain.closings import Outlook, outlook
 from sync.domain.drift import Change
 from sync.domain.identifiers import report_identifier
 from sync.domain.quantities import as_text, billed_units, fits_the_ledger, has_moved
@@ -23,6 +24,7 @@ class PlannedReport:
 
     enrolment: EnrolmentToPlan
     piece: Slice
+    outlook: Outlook
     revision: int
     measured: Decimal
     carried: Decimal
@@ -33,6 +35,10 @@ class PlannedReport:
     identifier: str
     status: UsageReport.Status = Status.PENDING
     error: str = ""
+    half_closed: bool = False
+    """It is held for nothing but that one of its periods has closed."""
+    stored: LedgerRow | None = None
+    """The row that stands already, where only what becomes of it is decided anew."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,6 +47,8 @@ class EnrolmentPlan:
 
     enrolment: EnrolmentToPlan
     reports: list[PlannedReport] = field(default_factory=list)
+    decided_anew: list[PlannedReport] = field(default_factory=list)
+    """Rows whose periods close at other times than was known when they were set aside, or were not."""
     superseded: list[int] = field(default_factory=list)
     """Rows that nobody claimed and that the newest measurement makes needless."""
     closings: dict[int, datetime] = field(default_factory=dict)
@@ -56,11 +64,12 @@ class EnrolmentPlan:
     @property
     def changes_something(self) -> bool:
         """Whether there is anything to store."""
-        return bool(self.reports or self.superseded or self.closings or self.planned_through)
+        rows = self.reports or self.decided_anew or self.superseded or self.closings
+        return bool(rows or self.planned_through)
 
 
 def plan_enrolment(
-    one: EnrolmentToPlan, slices: Sequence[Slice], *, meter: Meter, collected: Collected
+    one: EnrolmentToPlan, slices: Sequence[Slice], *, meter: Meter, collected: Collected, now: datetime
 ) -> EnrolmentPlan:
     """Return the revisions that one enrolment's measured slices need; nothing is written."""
     plan = EnrolmentPlan(enrolment=one)
@@ -78,65 +87,101 @@ def plan_enrolment(
                     "events there. Everybody else was planned."
                 ),
             )
-        _plan_slice(plan, piece, rows, measured, units, meter)
+        reading = _Reading(
+            piece=piece,
+            outlook=outlook(piece.closings, event_at=piece.event_at, now=now),
+            measured=measured,
+            units=units,
+        )
+        _plan_slice(plan, reading, rows, meter)
     return plan
 
 
-def _plan_slice(
-    plan: EnrolmentPlan,
-    piece: Slice,
-    rows: list[LedgerRow],
-    measured: Decimal,
-    units: Decimal,
-    meter: Meter,
-) -> None:
-    """Add the next revision of one slice, if it needs one."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    """What was measured for a slice, and what becomes of a report of it."""
+
+    piece: Slice
+    outlook: Outlook
+    measured: Decimal
+    units: Decimal
+
+
+def _plan_slice(plan: EnrolmentPlan, reading: _Reading, rows: list[LedgerRow], meter: Meter) -> None:
+    """Add the next revision of one slice, if it needs one, and what becomes of those that wait."""
+    seen = reading.outlook
     plan.closings |= {
-        row.id: piece.closes_at
+        row.id: seen.closes_at
         for row in rows
-        if row.status in _TO_BE_SENT and row.closes_at != piece.closes_at
+        if (row.status in _TO_BE_SENT or row.is_held_half_closed) and row.closes_at != seen.closes_at
     }
+    doubtful = {row.id: row for row in rows if _is_decided_anew(row, seen)}
+    # Until that is decided they are as if they had just been planned: none was ever sent.
+    rows = [replace(row, status=Status.PENDING) if row.id in doubtful else row for row in rows]
     standing = [row for row in rows if row.status not in UsageReport.WITHDRAWN]
     newest = standing[-1] if standing else None
     carried = newest.carried if newest else Decimal(0)
-    quantity = units + carried
     waiting = newest if newest and newest.was_never_claimed else None
     # What waits for its first try, or is held, has told Stripe nothing yet.
     accounted = [row for row in standing if row is not waiting and row.status != Status.HELD]
     account = account_of(accounted, sets_hours=meter.sets_hours)
-    change = Change(accounted=account.accounted, target=account.target(quantity))
+    change = Change(accounted=account.accounted, target=account.target(reading.units + carried))
     before = newest.measured if newest else Decimal(0)
     blocking = {row.status for row in rows if row.status in UsageReport.BLOCKING}
     if blocking <= {Status.HELD}:
         plan.changes.append(change)
         plan.distrusted |= bool(blocking) and change.lowers
-    if blocking or not has_moved(before, measured, scale=meter.scale, decimals=meter.decimals):
-        return
-    if waiting:
+    moved = has_moved(before, reading.measured, scale=meter.scale, decimals=meter.decimals)
+    if waiting and moved and not blocking:
         # Nobody has claimed it yet; storing fails if somebody does before then.
         plan.superseded.append(waiting.id)
-    if change.target == change.accounted:
-        return
-    revision = rows[-1].revision + 1 if rows else 1
-    plan.reports.append(
-        PlannedReport(
-            enrolment=plan.enrolment,
-            piece=piece,
-            revision=revision,
-            measured=measured,
-            carried=carried,
-            quantity=quantity,
-            value=change.target if meter.sets_hours else change.target - change.accounted,
-            accounted=change.accounted,
-            target=change.target,
-            identifier=report_identifier(
-                meter_id=meter.stripe_id,
-                customer_id=plan.enrolment.customer_id,
-                slice_start=piece.span.start,
-                revision=revision,
-            ),
+        doubtful.pop(waiting.id, None)
+    plan.decided_anew += [
+        replace(
+            _report(plan, reading, change, carried, row.revision, meter),
+            value=row.value,
+            stored=row,
         )
+        for row in doubtful.values()
+    ]
+    if moved and not blocking and change.target != change.accounted:
+        revision = rows[-1].revision + 1 if rows else 1
+        plan.reports.append(_report(plan, reading, change, carried, revision, meter))
+
+
+def _report(
+    plan: EnrolmentPlan, reading: _Reading, change: Change, carried: Decimal, revision: int, meter: Meter
+) -> PlannedReport:
+    return PlannedReport(
+        enrolment=plan.enrolment,
+        piece=reading.piece,
+        outlook=reading.outlook,
+        revision=revision,
+        measured=reading.measured,
+        carried=carried,
+        quantity=reading.units + carried,
+        value=change.target if meter.sets_hours else change.target - change.accounted,
+        accounted=change.accounted,
+        target=change.target,
+        identifier=report_identifier(
+            meter_id=meter.stripe_id,
+            customer_id=plan.enrolment.customer_id,
+            slice_start=reading.piece.span.start,
+            revision=revision,
+        ),
     )
+
+
+def _is_decided_anew(row: LedgerRow, seen: Outlook) -> bool:
+    """Whether its periods close otherwise than its status says.
+
+    What a person released is not held again for what that person knew; what may have been sent stays.
+    """
+    if row.status == Status.LATE:
+        return not seen.is_late
+    if row.is_held_half_closed:
+        return not seen.is_half_closed
+    return row.was_never_claimed and not row.decision and seen.is_half_closed
 
 
 _TO_BE_SENT = (Status.PENDING, Status.SENDING, Status.UNKNOWN)

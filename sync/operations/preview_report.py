@@ -9,9 +9,9 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
+from sync.domain.closings import is_late
 from sync.domain.pricing import Money
 from sync.domain.quantities import exact_sum
-from sync.domain.slices import is_late
 from sync.domain.stake import Movement, Stake, stake_of
 from sync.models import Enrolment, UsageReport
 from sync.operations.confirm_plan import confirmation_of
@@ -116,13 +116,14 @@ def preview_report(
         )
     )
     superseded = {pk for plan in plans for one in plan.enrolments for pk in one.superseded}
+    superseded |= {report.stored.id for plan in plans for report in plan.decided if report.stored}
     pending = _pending(scope, as_if_over)
     waiting = [(row, move) for row, move in pending if row.pk not in superseded]
     due = [move for row, move in waiting if not _comes_too_late(row, now)]
     priced = _priced([*due, *_planned(plans)], without=[move for _, move in pending])
     known = _known(priced)
     lines, units, customers = _lines(priced, known)
-    aside = Counter(report.status.value for plan in plans for report in plan.reports)
+    aside = Counter(report.status.value for plan in plans for report in plan.decided)
     aside.pop(Status.PENDING.value, None)
     if too_late := len(waiting) - len(due):
         aside[Status.LATE.value] += too_late
@@ -182,7 +183,7 @@ def _free(scope: Scope, as_if_over: int) -> QuerySet[Enrolment]:
 
 def _planned(plans: Sequence[MeterPlan]) -> Iterator[_Move]:
     for plan in plans:
-        for report in plan.reports:
+        for report in plan.decided:
             if report.status == Status.PENDING:
                 span = report.piece.span
                 units = report.target - report.accounted

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Q
 
 from sync.models import Finding, UsageReport
 
@@ -60,6 +61,33 @@ def record_findings(issues: Iterable[FoundIssue], *, now: datetime) -> int:
         # Another process may have found the same matter meanwhile; its row serves as well as ours.
         Finding.objects.bulk_create(new, ignore_conflicts=True, batch_size=500)
     return len(new)
+
+
+def end_report_findings(reports: Iterable[UsageReport], *, now: datetime, resolution: str) -> None:
+    """No finding about these rows is open, nor one of their meters' that no row waits for any more."""
+    rows = list(reports)
+    findings = Finding.objects.filter(resolved_at=None)
+    fingerprints = [report_fingerprint(report) for report in rows]
+    for first in range(0, len(fingerprints), 500):
+        findings.filter(fingerprint__in=fingerprints[first : first + 500]).update(
+            resolved_at=now, resolution=resolution
+        )
+    for meter in {report.enrolment.meter for report in rows}:
+        waiting = UsageReport.objects.filter(enrolment__meter=meter)
+        for kind, rows_of_kind in _WAITING.items():
+            if not waiting.filter(rows_of_kind).exists():
+                findings.filter(kind=kind, fingerprint=f"meter:{meter.stripe_id}").update(
+                    resolved_at=now, resolution=resolution
+                )
+
+
+_WAITING = {
+    Finding.Kind.BRAKE: Q(status="held", half_closed=False),
+    Finding.Kind.HALF_CLOSED: Q(status="held", half_closed=True),
+    Finding.Kind.LATE: Q(status="late"),
+    Finding.Kind.REJECTED: Q(status="rejected"),
+}
+"""Which rows a meter's finding of a kind is about."""
 
 
 def resolve_absent(kinds: Sequence[Finding.Kind], *, seen: Iterable[FoundIssue], now: datetime) -> int:

@@ -146,6 +146,8 @@ class ReportJob:
             # What is known already can still be reported; nothing beyond known periods is planned.
             self.remarks.fail(f"Stripe could not be read: {error}")
             return
+        if summary.invoices_problem:
+            self.remarks.notes.append(summary.invoices_problem)
         if summary.openmeter_problem:
             self.remarks.fail(summary.openmeter_problem)
 

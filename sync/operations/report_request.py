@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sync.domain.slices import OLDEST_EVENT
+from sync.domain.closings import OLDEST_EVENT
 from sync.domain.timeline import HOUR, Span, floor_to
 from sync.models import Customer, Meter, ReportRun, Subscription
 from sync.ports import InvalidInput

@@ -5,12 +5,12 @@ from datetime import datetime
 from django.db import transaction
 
 from sync.domain.accounts import account_of
+from sync.domain.closings import is_late
 from sync.domain.identifiers import report_identifier
 from sync.domain.quantities import MAX_DIGITS, as_text, billed_units, digit_count
-from sync.domain.slices import is_late
-from sync.models import Finding, ReportRun, UsageReport
+from sync.models import ReportRun, UsageReport
 from sync.operations.measure_anew import measure_slices_anew
-from sync.operations.record_findings import report_fingerprint
+from sync.operations.record_findings import end_report_findings
 from sync.operations.sum_up_days import mark_days, sum_up_days_after_commit
 from sync.ports import InvalidInput
 
@@ -47,7 +47,7 @@ def release_report(
             sent = report
         else:
             sent = _replace(report, run=run, now=now)
-        _resolve_findings(report, now, report.decision)
+        end_report_findings([report], now=now, resolution=report.decision)
         mark_days([(report.enrolment.meter_id, report.slice_start)], now=now)
         if run is None:  # a run does it at its end
             sum_up_days_after_commit(now=now)
@@ -73,7 +73,8 @@ def dismiss_report(*, report_id: int, why: str, who: str, now: datetime) -> Usag
     """The report will never be sent; return it.
 
     A held one is forgotten: its measurement looked wrong, so the slice stays at what Stripe was told. Any
-    other is written off: its usage counts as told, so that only what changes later is reported.
+    other, and one that is held only because one of its periods has closed, is written off: its usage counts
+    as told, so that only what changes later is reported.
     """
     if not why.strip():
         msg = "A report is dismissed for a reason: add --why."
@@ -82,11 +83,12 @@ def dismiss_report(*, report_id: int, why: str, who: str, now: datetime) -> Usag
         # Usage that came in while it waited is not written off with it.
         measure_slices_anew(UsageReport.objects.filter(pk=report_id).exclude(status=Status.HELD))
         report = _decidable(report_id)
-        report.written_off = report.status != Status.HELD
+        # What is held for a closed period was measured right: its usage is given up, not forgotten.
+        report.written_off = report.status != Status.HELD or report.half_closed
         report.status, report.next_attempt_at = Status.DISMISSED, None
         report.decision = _decision("Dismissed", why, who, now)
         report.save(update_fields=["written_off", "status", "next_attempt_at", "decision"])
-        _resolve_findings(report, now, report.decision)
+        end_report_findings([report], now=now, resolution=report.decision)
         mark_days([(report.enrolment.meter_id, report.slice_start)], now=now)
         sum_up_days_after_commit(now=now)
     return report
@@ -162,20 +164,3 @@ def _replace(report: UsageReport, *, run: ReportRun | None, now: datetime) -> Us
 def _decision(verb: str, why: str, who: str, now: datetime) -> str:
     reason = why.strip() or "no reason given"
     return f"{verb} by {who} at {now:%Y-%m-%d %H:%M:%S} UTC: {reason}"
-
-
-def _resolve_findings(report: UsageReport, now: datetime, decision: str) -> None:
-    """Close the findings about this row, and its meter's once no row of that kind waits any more."""
-    findings = Finding.objects.filter(resolved_at=None)
-    findings.filter(fingerprint=report_fingerprint(report)).update(resolved_at=now, resolution=decision)
-    meter = report.enrolment.meter
-    kinds = {
-        Status.HELD: Finding.Kind.BRAKE,
-        Status.LATE: Finding.Kind.LATE,
-        Status.REJECTED: Finding.Kind.REJECTED,
-    }
-    for status, kind in kinds.items():
-        if not UsageReport.objects.filter(enrolment__meter=meter, status=status).exists():
-            findings.filter(kind=kind, fingerprint=f"meter:{meter.stripe_id}").update(
-                resolved_at=now, resolution=decision
-            )

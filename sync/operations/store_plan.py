@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import IntegrityError, OperationalError, transaction
+from django.db.models import Q
 
 from sync.domain.slices import claimed_span
 from sync.domain.timeline import Span
@@ -13,16 +14,13 @@ from sync.models import Enrolment, Finding, Meter, ReportRun, UsageReport
 from sync.operations.plan_reports import MeterPlan
 from sync.operations.plan_slices import EnrolmentPlan, PlannedReport
 from sync.operations.record_findings import FoundIssue, record_findings
+from sync.operations.store_decisions import StalePlanError, store_decisions
 from sync.operations.sum_up_days import mark_days
 
 BATCH = 200
 """Enrolments per transaction: few commits, and a short lock on SQLite."""
 
 Status = UsageReport.Status
-
-
-class StalePlanError(Exception):
-    """The ledger moved on since the plan was computed; nothing of that transaction was stored."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,8 +64,11 @@ def _try_to_store(batch: Sequence[EnrolmentPlan], meter: Meter, *, run: ReportRu
             _lock_unchanged(batch)
             _check_slices(reports, sets_hours=meter.sets_hours)
             _supersede([pk for one in batch for pk in one.superseded])
+            anew = [report for one in batch for report in one.decided_anew]
+            store_decisions(anew, now=now)
             UsageReport.objects.bulk_create([_row(report, run, now) for report in reports], batch_size=500)
-            mark_days({(meter.pk, report.piece.span.start) for report in reports}, now=now)
+            days = {(meter.pk, report.piece.span.start) for report in (*reports, *anew)}
+            mark_days(days, now=now)
             _move_closings(batch)
             _move_planned_through(batch)
     except IntegrityError as error:
@@ -128,7 +129,8 @@ def _supersede(ids: Sequence[int]) -> None:
     """Take back rows that nobody claimed; a claim in between refuses the plan."""
     if not ids:
         return
-    taken_back = UsageReport.objects.filter(pk__in=ids, status=Status.PENDING, first_sent_at=None).update(
+    never_sent = Q(status__in=(Status.PENDING, Status.LATE)) | Q(status=Status.HELD, half_closed=True)
+    taken_back = UsageReport.objects.filter(never_sent, pk__in=ids, first_sent_at=None).update(
         status=Status.SUPERSEDED, next_attempt_at=None
     )
     if taken_back != len(ids):
@@ -146,10 +148,11 @@ def _row(report: PlannedReport, run: ReportRun, now: datetime) -> UsageReport:
         quantity=report.quantity,
         value=report.value,
         event_at=report.piece.event_at,
-        closes_at=report.piece.closes_at,
+        closes_at=report.outlook.closes_at,
         identifier=report.identifier,
         status=report.status,
         error=report.error,
+        half_closed=report.half_closed,
         run=run,
         created_at=now,
     )
@@ -180,16 +183,12 @@ def _move_planned_through(batch: Sequence[EnrolmentPlan]) -> None:
 
 def _findings(plan: MeterPlan) -> Iterable[FoundIssue]:
     """Yield one finding per meter and kind for what was stored held, late or refused."""
-    kinds = {
-        Status.HELD: (Finding.Kind.BRAKE, "held"),
-        Status.LATE: (Finding.Kind.LATE, "late"),
-        Status.REJECTED: (Finding.Kind.REJECTED, "refused"),
-    }
-    by_status: dict[str, list[PlannedReport]] = defaultdict(list)
-    for report in plan.reports:
-        by_status[report.status].append(report)
-    for status, (kind, word) in kinds.items():
-        if reports := by_status.get(status):
+    by_kind: dict[Finding.Kind, list[PlannedReport]] = defaultdict(list)
+    for report in plan.decided:
+        if kind := _kind(report):
+            by_kind[kind].append(report)
+    for kind, word in _WORDS.items():
+        if reports := by_kind.get(kind):
             yield FoundIssue(
                 kind=kind,
                 fingerprint=f"meter:{plan.meter.stripe_id}",
@@ -199,3 +198,18 @@ def _findings(plan: MeterPlan) -> Iterable[FoundIssue]:
                 ),
                 meter_id=plan.meter.pk,
             )
+
+
+_WORDS = {
+    Finding.Kind.BRAKE: "held",
+    Finding.Kind.HALF_CLOSED: "held",
+    Finding.Kind.LATE: "late",
+    Finding.Kind.REJECTED: "refused",
+}
+
+
+def _kind(report: PlannedReport) -> Finding.Kind | None:
+    if report.status == Status.HELD:
+        return Finding.Kind.HALF_CLOSED if report.half_closed else Finding.Kind.BRAKE
+    kinds = {Status.LATE: Finding.Kind.LATE, Status.REJECTED: Finding.Kind.REJECTED}
+    return kinds.get(report.status)

@@ -91,7 +91,7 @@ def sync_stripe(
 
 
 def _notes(run: ReportRun, summary: MirrorSummary) -> list[str]:
-    remark = [summary.remark] if summary.remark else []
+    remark = [one for one in (summary.remark, summary.invoices_problem) if one]
     if run.kind == ReportRun.Kind.CHANGES:
         return remark
     return [*remark, *(pause.sentence for pause in open_pauses())]

@@ -39,5 +39,10 @@ def billed_stretches(customer: Customer, *, now: datetime) -> list[BilledStretch
 
 def open_periods_begin(found: Sequence[BilledStretches], *, now: datetime) -> datetime | None:
     """Return when the earliest of the stretches began that Stripe still bills, None where there is none."""
-    begins = (stretch.span.start for one in found for stretch in one.stretches if stretch.closes_at > now)
+    begins = (
+        stretch.span.start
+        for one in found
+        for stretch in one.stretches
+        if stretch.closings[-1].closes_at > now
+    )
     return min(begins, default=None)

@@ -10,8 +10,8 @@ from typing import Any
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from sync.domain.accounts import Counts
+from sync.domain.closings import OLDEST_EVENT
 from sync.domain.periods import BilledItem, Period, item_start
-from sync.domain.slices import OLDEST_EVENT
 from sync.domain.timeline import SECOND, Span, floor_to
 from sync.models import (
     BillingPeriod,
@@ -79,6 +79,8 @@ class LedgerRow:
     written_off: bool
     maybe_arrived: bool
     first_sent_at: datetime | None
+    half_closed: bool
+    decision: str
 
     @property
     def counts(self) -> Counts:
@@ -89,6 +91,11 @@ class LedgerRow:
     def was_never_claimed(self) -> bool:
         """Whether it waits and nobody has begun to send it: only such a row can be superseded."""
         return self.status == UsageReport.Status.PENDING and self.first_sent_at is None
+
+    @property
+    def is_held_half_closed(self) -> bool:
+        """Whether it is held for nothing but that one of several billing periods seemed to have closed."""
+        return self.status == UsageReport.Status.HELD and self.half_closed
 
 
 @dataclass(slots=True, kw_only=True)
@@ -188,7 +195,7 @@ def attach_items(found: dict[int, EnrolmentToPlan], ids: Sequence[int], meter: M
 
 
 _ITEM_COLUMNS = (
-    *("pk", "created_at", "deleted_at", "subscription_id"),
+    *("pk", "stripe_id", "created_at", "deleted_at", "subscription_id"),
     *(f"subscription__{name}" for name in ("status", "created_at", "start_date", "trial_start", "trial_end")),
     *(f"subscription__{name}" for name in ("cancel_at", "ended_at", "deleted_at")),
 )
@@ -225,6 +232,7 @@ def _billed(item: Any, periods: Sequence[Period], pauses: Sequence[Span]) -> Bil
         began = item.subscription__trial_start or item.subscription__start_date
         trial = [Span(began, item.subscription__trial_end)]
     return BilledItem(
+        id=item.stripe_id,
         status=item.subscription__status,
         periods=periods,
         starts_at=item_start(

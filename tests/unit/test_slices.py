@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sync.domain.closings import Closing, is_late
 from sync.domain.periods import Stretch
-from sync.domain.slices import HourIndex, StoredSlice, cut_slices, is_late, reading_of
+from sync.domain.slices import HourIndex, StoredSlice, cut_slices, reading_of
 from sync.domain.timeline import DAY, HOUR, SECOND, Span, floor_to
 
 
@@ -17,7 +18,7 @@ def at(text: str) -> datetime:
 
 
 def stretch(start: str, end: str) -> Stretch:
-    return Stretch(span=Span(at(start), at(end)), closes_at=at(end) + HOUR)
+    return Stretch(span=Span(at(start), at(end)), closings=(Closing(at(end) + HOUR),))
 
 
 def cut(*stretches, stored=(), fresh_from=None, reread_from=None, horizon, limit=None, sets_hours=False):
@@ -126,7 +127,7 @@ class TestCutSlices:
         for length in cuts:
             end = floor_to(start + timedelta(seconds=length), grid)
             if end > start:
-                stretches.append(Stretch(span=Span(start, end), closes_at=end))
+                stretches.append(Stretch(span=Span(start, end), closings=(Closing(end),)))
                 start = end
         stored: dict[datetime, Span] = {}
         planned = None

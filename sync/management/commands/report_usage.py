@@ -12,7 +12,7 @@ from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from sync.domain.slices import OLDEST_EVENT
+from sync.domain.closings import OLDEST_EVENT
 from sync.domain.timeline import HOUR, Span, floor_to
 from sync.management.base import EXIT_FAILED, EXIT_INTERRUPTED, SyncCommand, login
 from sync.management.report_output import as_json, decision_hint, failure_as_json, line_text, summary_table
