@@ -24,7 +24,7 @@ class Config:
     brake_percent: int
     """A run that would lower a meter by more than this share is held for a person."""
     invoice_grace: timedelta
-    """How long Stripe leaves a draft open after a period's end, unless the draft itself says."""
+    """How long Stripe leaves a draft open after a period's end, where the draft itself was not read."""
 
     confirm_amount: int
     """From this amount on, in whole units of a price's currency, a dialog wants the amount typed."""

@@ -1,20 +1,49 @@
 """Billing periods: every one that was ever seen."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpRequest
+from django.utils import timezone
 from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.views import ChangeList
 
 from sync.admin.console_admin import ReadOnlyAdmin
 from sync.admin.filters import DaysFilter
-from sync.admin.formats import days, stripe_link, units
+from sync.admin.formats import billed, days, stripe_link, units
 from sync.admin.links import row_link
 from sync.models import BillingPeriod
+from sync.queries.billed_periods import BilledPeriod, billed_periods
+
+
+class PeriodList(ChangeList):  # type: ignore[misc] # unfold ships no types
+    """Knows what was reported in the periods of its page, and how their invoices stand."""
+
+    result_list: Any
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Ask for all rows of the page at once."""
+        super().get_results(request)
+        rows: list[Any] = list(self.result_list)
+        for row, line in zip(rows, billed_periods(rows, now=timezone.now()), strict=True):
+            row.line = line
+        self.result_list = rows
 
 
 @admin.register(BillingPeriod)
 class BillingPeriodAdmin(ReadOnlyAdmin):
     """When an item is billed, and when its invoice closes."""
 
-    list_display = ["period", "customer", "product", "closes_at", "finalized_at", "invoice", "billed"]
+    list_display = [
+        "period",
+        "customer",
+        "product",
+        "closes_at",
+        "finalized_at",
+        "invoice",
+        "reported",
+        "billed",
+    ]
     list_select_related = ["item__subscription__customer", "item__price"]
     list_filter = [("item__meter", RelatedDropdownFilter), ("closes_at", DaysFilter)]
     search_fields = [
@@ -35,9 +64,15 @@ class BillingPeriodAdmin(ReadOnlyAdmin):
         "closes_at",
         "finalized_at",
         "invoice",
+        "standing",
+        "reported",
         "billed",
     ]
-    readonly_fields = ["customer", "subscription", "product", "invoice", "billed"]
+    readonly_fields = ["customer", "subscription", "product", "invoice", "standing", "reported", "billed"]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002 - Django's signature
+        """Return the list that adds up its page."""
+        return PeriodList
 
     @admin.display(ordering="start")
     def period(self, period: BillingPeriod) -> str:
@@ -65,7 +100,25 @@ class BillingPeriodAdmin(ReadOnlyAdmin):
         """The invoice that closes it."""
         return stripe_link("invoice", period.invoice_id)
 
+    @admin.display(description="how its invoice stands")
+    def standing(self, period: BillingPeriod) -> str:
+        """Whether it may still change."""
+        return _line(period).standing
+
+    @admin.display(description="reported units")
+    def reported(self, period: BillingPeriod) -> str:
+        """What Stripe has of the period, by the ledger."""
+        return units(_line(period).delivered)
+
     @admin.display(description="billed units")
     def billed(self, period: BillingPeriod) -> str:
-        """The quantity on the final invoice."""
-        return units(period.billed_quantity)
+        """The quantity on the final invoice, and whether it is what was reported."""
+        return billed(_line(period))
+
+
+def _line(period: Any) -> BilledPeriod:
+    """Return what the list's page was asked for, or ask for this one row."""
+    if not hasattr(period, "line"):
+        (period.line,) = billed_periods([period], now=timezone.now())
+    line: BilledPeriod = period.line
+    return line

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 from sync.conf import load_config
 from sync.domain.pricing import Money
 from sync.domain.quantities import as_text
+from sync.queries.billed_periods import BilledPeriod
 
 NOTHING = "–"
 
@@ -19,6 +20,15 @@ def units(quantity: Decimal | None) -> str:
     if quantity is None:
         return NOTHING
     return f"{Decimal(as_text(quantity)):,f}"
+
+
+def billed(line: BilledPeriod) -> str:
+    """Return the units that a period's invoice bills, and by how much they differ from what was reported."""
+    text = units(line.period.billed_quantity)
+    if not line.missing:
+        return text
+    word = "less" if line.missing > 0 else "more"
+    return f"{text} ({units(abs(line.missing))} {word} than reported)"
 
 
 def money(amount: Money | None) -> str:

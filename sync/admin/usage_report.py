@@ -196,7 +196,11 @@ class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
     ) -> HttpResponse:
         """Add what the state means, the attempts, and the other revisions of the slice."""
         report = context["original"]
-        explained = explain_report(report.status, is_tried_again=report.next_attempt_at is not None)
+        explained = explain_report(
+            report.status,
+            is_tried_again=report.next_attempt_at is not None,
+            half_closed=report.half_closed,
+        )
         context |= {
             "report": report,
             "explained": explained,

@@ -38,7 +38,8 @@ REPORTS: Mapping[str, Explained] = {
     ),
     "late": Explained(
         "Its billing period has closed, so Stripe would put it on no invoice.",
-        "Dismiss it with a reason. If it has to be paid nevertheless, add an invoice item in Stripe.",
+        "Dismiss it with a reason. If it has to be paid nevertheless, add an invoice item in Stripe. Should "
+        "its invoice turn out to be open still, it goes out by itself.",
     ),
     "carried": Explained("Its usage was carried forward into an open slice."),
     "dismissed": Explained("A person decided that it is never sent."),
@@ -50,6 +51,15 @@ TRIED_AGAIN = Explained(
     "it twice."
 )
 """For an unknown one that still has a next attempt."""
+
+HALF_CLOSED = Explained(
+    "Several items bill this usage. The period of one has closed, so only the others still can; nothing was "
+    "sent.",
+    "Release it: Stripe then bills it by the items whose period is open. What the closed one misses needs an "
+    "invoice item in Stripe. Dismiss it if nobody shall pay for it: it counts as told. If the invoice turns "
+    "out to be open still, it goes out by itself.",
+)
+"""For a held one that waits for nothing but a closed period."""
 
 FINDINGS: Mapping[str, str] = {
     "subject_never_seen": (
@@ -73,6 +83,17 @@ FINDINGS: Mapping[str, str] = {
         "Stripe."
     ),
     "rejected": "Remove what Stripe names as the reason, then retry the refused reports.",
+    "half_closed": (
+        "Look at the held reports: release those that the open periods shall bill, dismiss the others."
+    ),
+    "invoice_gone": (
+        "If the usage has to be paid, bill it in Stripe with an invoice item or a new invoice. Then resolve "
+        "this."
+    ),
+    "not_invoiced": (
+        "If the usage has to be paid, add an invoice item in Stripe, then resolve this. Next time, let "
+        "Stripe make an invoice at once when a subscription is canceled at once."
+    ),
     "unknown_outcome": "Look in Stripe whether the report arrived; then retry or dismiss it.",
 }
 """What to do, by kind of finding."""
@@ -91,8 +112,10 @@ COMES_BACK = frozenset(
 """Kinds that every sync looks for: resolved by hand, they are found again while their cause persists."""
 
 
-def explain_report(status: str, *, is_tried_again: bool) -> Explained:
+def explain_report(status: str, *, is_tried_again: bool, half_closed: bool = False) -> Explained:
     """Return what a report's status means and what to do."""
     if status == "unknown" and is_tried_again:
         return TRIED_AGAIN
+    if status == "held" and half_closed:
+        return HALF_CLOSED
     return REPORTS[status]

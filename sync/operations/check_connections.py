@@ -67,6 +67,7 @@ READS = (
     ("prices", "Read prices and products", "what a unit costs"),
     ("customers", "Read customers", "who pays"),
     ("subscriptions", "Read subscriptions", "who is billed for what, and when"),
+    ("invoices", "Read invoices", "when a billing period closes, and what it billed"),
     ("events", "Read events", "what changed since the last look"),
 )
 """What every sync reads, by the name of the probe."""

@@ -12,7 +12,7 @@ from sync.domain.timeline import HOUR, Span
 from sync.models import BillingPeriod, Enrolment, Finding, Invoice, SubscriptionItem
 from sync.operations.close_periods import waiting_periods
 from sync.operations.record_findings import FoundIssue, record_findings
-from sync.queries.held_units import Asked, held_units
+from sync.queries.held_units import DELIVERED, Asked, held_units
 
 SLACK = 2 * HOUR
 """How long after a period is taken to be closed its invoice may still turn up."""
@@ -30,7 +30,8 @@ def record_uninvoiced(*, now: datetime) -> int:
 
 def _gone(ids: Collection[int]) -> Iterator[FoundIssue]:
     for invoice in Invoice.objects.filter(pk__in=list(ids)).prefetch_related("lines").order_by("pk"):
-        lines = [line for line in invoice.lines.all() if line.quantity != 0]
+        # How much a draft would have billed is known only once it is final.
+        lines = [line for line in invoice.lines.all() if line.quantity != 0 or invoice.status != VOID]
         items = SubscriptionItem.objects.filter(
             stripe_id__in={line.item for line in lines}, meter__isnull=False
         )
@@ -100,7 +101,7 @@ def _fingerprint(period: BillingPeriod) -> str:
 
 
 def _reported(periods: Sequence[BillingPeriod]) -> list[Decimal]:
-    """Return the units that Stripe holds of each period by the ledger."""
+    """Return the units of each period that Stripe surely has."""
     enrolments = {
         (customer, meter): pk
         for customer, meter, pk in Enrolment.objects.filter(
@@ -114,7 +115,8 @@ def _reported(periods: Sequence[BillingPeriod]) -> list[Decimal]:
                 Span(period.start, period.end),
             )
             for period in periods
-        ]
+        ],
+        counted=DELIVERED,
     )
 
 

@@ -111,9 +111,10 @@ def _plan_slice(plan: EnrolmentPlan, reading: _Reading, rows: list[LedgerRow], m
     """Add the next revision of one slice, if it needs one, and what becomes of those that wait."""
     seen = reading.outlook
     plan.closings |= {
-        row.id: seen.closes_at
+        row.id: closes_at
         for row in rows
-        if (row.status in _TO_BE_SENT or row.is_held_half_closed) and row.closes_at != seen.closes_at
+        if (row.status in _TO_BE_SENT or row.is_held_half_closed)
+        and (closes_at := _closes_at(row, reading)) != row.closes_at
     }
     doubtful = {row.id: row for row in rows if _is_decided_anew(row, seen)}
     # Until that is decided they are as if they had just been planned: none was ever sent.
@@ -181,7 +182,15 @@ def _is_decided_anew(row: LedgerRow, seen: Outlook) -> bool:
         return not seen.is_late
     if row.is_held_half_closed:
         return not seen.is_half_closed
-    return row.was_never_claimed and not row.decision and seen.is_half_closed
+    waits = row.status == Status.PENDING and not row.maybe_arrived
+    return waits and not row.decision and seen.is_half_closed
+
+
+def _closes_at(row: LedgerRow, reading: _Reading) -> datetime:
+    """Return when it is too late for a row: what may have arrived, by the first of its periods to close."""
+    if row.maybe_arrived and not row.decision:
+        return min(closing.closes_at for closing in reading.piece.closings)
+    return reading.outlook.closes_at
 
 
 _TO_BE_SENT = (Status.PENDING, Status.SENDING, Status.UNKNOWN)

@@ -62,10 +62,10 @@ def _try_to_store(batch: Sequence[EnrolmentPlan], meter: Meter, *, run: ReportRu
     try:
         with transaction.atomic():
             _lock_unchanged(batch)
-            _check_slices(reports, sets_hours=meter.sets_hours)
             _supersede([pk for one in batch for pk in one.superseded])
             anew = [report for one in batch for report in one.decided_anew]
             store_decisions(anew, now=now)
+            _check_slices(reports, sets_hours=meter.sets_hours)
             UsageReport.objects.bulk_create([_row(report, run, now) for report in reports], batch_size=500)
             days = {(meter.pk, report.piece.span.start) for report in (*reports, *anew)}
             mark_days(days, now=now)

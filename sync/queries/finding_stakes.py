@@ -16,6 +16,7 @@ Status = UsageReport.Status
 
 WAITING: Mapping[str, str] = {
     Finding.Kind.BRAKE: Status.HELD,
+    Finding.Kind.HALF_CLOSED: Status.HELD,
     Finding.Kind.LATE: Status.LATE,
     Finding.Kind.REJECTED: Status.REJECTED,
     Finding.Kind.UNKNOWN_OUTCOME: Status.UNKNOWN,
@@ -105,6 +106,8 @@ class _Which:
     status: str
     identifier: str = ""
     meter_id: int = 0
+    half_closed: bool = False
+    """Of what is held: whether it is for a closed period, and not because it looks wrong."""
 
     @classmethod
     def of(cls, finding: Finding) -> "_Which | None":
@@ -113,7 +116,8 @@ class _Which:
             return None
         if finding.fingerprint.startswith(ONE_REPORT):
             return cls(status, identifier=finding.fingerprint.removeprefix(ONE_REPORT))
-        return cls(status, meter_id=finding.meter_id or 0)
+        half_closed = finding.kind == Finding.Kind.HALF_CLOSED
+        return cls(status, meter_id=finding.meter_id or 0, half_closed=half_closed)
 
     @classmethod
     def all_of(cls, report: UsageReport) -> "Sequence[_Which]":
@@ -121,11 +125,16 @@ class _Which:
         status = report.status
         return (
             cls(status, identifier=report.identifier),
-            cls(status, meter_id=report.enrolment.meter_id),
+            cls(
+                status,
+                meter_id=report.enrolment.meter_id,
+                half_closed=status == Status.HELD and report.half_closed,
+            ),
         )
 
     @property
     def condition(self) -> Q:
         if self.identifier:
             return Q(identifier=self.identifier, status=self.status)
-        return Q(enrolment__meter=self.meter_id, status=self.status)
+        chosen = Q(enrolment__meter=self.meter_id, status=self.status)
+        return chosen & Q(half_closed=self.half_closed) if self.status == Status.HELD else chosen

@@ -35,8 +35,12 @@ class Asked:
     span: Span
 
 
-def held_units(asked: Sequence[Asked]) -> list[Decimal]:
-    """Return the units of each stretch, in the order asked.
+DELIVERED = Q(status=Status.DELIVERED)
+"""Rows whose value Stripe surely has."""
+
+
+def held_units(asked: Sequence[Asked], *, counted: Q = GOES_TO_STRIPE) -> list[Decimal]:
+    """Return the units of each stretch, in the order asked, of the rows that are `counted`.
 
     One query for every few thousand enrolments. Quantities are text on SQLite, so they are added up here.
     """
@@ -47,7 +51,7 @@ def held_units(asked: Sequence[Asked]) -> list[Decimal]:
     ids = sorted({one.enrolment_id for one in asked})
     for first in range(0, len(ids), CHUNK):
         rows = (
-            UsageReport.objects.filter(GOES_TO_STRIPE, enrolment__in=ids[first : first + CHUNK])
+            UsageReport.objects.filter(counted, enrolment__in=ids[first : first + CHUNK])
             .filter(event_at__gte=begin, event_at__lt=end)
             .order_by("enrolment", "slice_start", "revision")
             # Read as text: a month of hours is a long list, and the columns' own reading is careful but slow.

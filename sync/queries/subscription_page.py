@@ -7,6 +7,7 @@ from datetime import datetime
 from sync.domain.pricing import Money
 from sync.models import BillingPeriod, Finding, Subscription, SubscriptionPause, UsageReport
 from sync.queries.amounts import total
+from sync.queries.billed_periods import BilledPeriod, billed_periods
 from sync.queries.day_sums import Day, days_of_enrolment
 from sync.queries.item_usage import ItemUsage, items_usage
 
@@ -31,7 +32,7 @@ class SubscriptionPage:
     items: Sequence[ItemPart]
     amounts: Sequence[Money]
     """What the current periods come to so far, per currency."""
-    periods: Sequence[BillingPeriod]
+    periods: Sequence[BilledPeriod]
     """The newest ones of all items, those that are over, too."""
     pauses: Sequence[SubscriptionPause]
     findings: Sequence[Finding]
@@ -44,10 +45,13 @@ def subscription_page(subscription: Subscription, *, now: datetime) -> Subscript
     return SubscriptionPage(
         items=[_part(one, now) for one in usage],
         amounts=total([[one.amount] for one in usage if one.amount]),
-        periods=list(
-            BillingPeriod.objects.filter(item__subscription=subscription)
-            .select_related("item__price", "item__meter")
-            .order_by("-start", "item")[:MOST_PERIODS]
+        periods=billed_periods(
+            list(
+                BillingPeriod.objects.filter(item__subscription=subscription)
+                .select_related("item__price", "item__meter", "item__subscription")
+                .order_by("-start", "item")[:MOST_PERIODS]
+            ),
+            now=now,
         ),
         pauses=list(subscription.pauses.order_by("-start")),
         findings=list(

@@ -77,7 +77,7 @@ class TestCheck:
         world.control.clear_requests()
         text = text_of(office.get(office.browser(), page, check=""))
         assert text.count("answers") == 2
-        assert text.count("granted") == 11
+        assert text.count("granted") == 12
         assert text.count("secret key (sk_…)") == 5
         assert f"as {StripeAccount.objects.get().stripe_id}" in text
         assert Meter.objects.get().event_name in text
@@ -89,7 +89,7 @@ class TestCheck:
         text = text_of(office.get(office.browser(), page, check=""))
         assert text.count("missing") == 1
         assert "rak_customer_read" in text
-        assert text.count("granted") == 4
+        assert text.count("granted") == 5
         assert "Trying it would bill somebody" in text
 
     def test_asks_about_what_set_up_creates_without_creating_anything(self, world, office, page, settings):
@@ -118,7 +118,7 @@ class TestCheck:
         text = text_of(office.get(office.browser(), page, check=""))
         assert "Stripe cannot be reached" in text
         assert "OpenMeter cannot be reached" in text
-        assert text.count("not checked") == 11
+        assert text.count("not checked") == 12
 
     def test_does_not_wait_through_repetitions(self, world, office, page):
         world.control.fault("stripe", status=503, times=50)

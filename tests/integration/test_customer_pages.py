@@ -8,7 +8,7 @@ import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from sync.models import BillingPeriod, Customer, Enrolment, Price, Subscription, SubscriptionItem
+from sync.models import BillingPeriod, Customer, Enrolment, Invoice, Price, Subscription, SubscriptionItem
 from tests.factories import (
     HOUR,
     NOW,
@@ -189,7 +189,16 @@ class TestSubscriptionPage:
         BillingPeriod.objects.update(invoice_id="in_1", billed_quantity=Decimal("12.5"), finalized_at=NOW)
         said = text_of(staff, self.address(ada))
         assert "https://dashboard.stripe.com/test/invoices/in_1" in said
-        assert ">12.5<" in said
+        # The ledger delivered nothing, so that is told beside it.
+        assert "12.5 (12.5 more than reported)" in said
+        assert "final" in said
+
+    def test_says_that_a_draft_waits_for_somebody(self, staff, ada):
+        BillingPeriod.objects.update(invoice_id="in_1")
+        Invoice.objects.create(
+            stripe_id="in_1", status="draft", auto_advance=False, created_at=NOW, fetched_at=NOW
+        )
+        assert "stays open until somebody finalizes it in Stripe" in text_of(staff, self.address(ada))
 
     def test_takes_as_many_queries_for_much_usage_as_for_little(self, staff, ada):
         def queries():

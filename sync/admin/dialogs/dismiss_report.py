@@ -26,8 +26,9 @@ class DismissReport(DecideReports):
     def description(self) -> str:
         """Say what will happen to each of the states."""
         return (
-            "They are never sent to Stripe. A held one is forgotten: its slice stays at what Stripe was "
-            "told. Any other is written off: its usage counts as told, and only later changes are reported."
+            "They are never sent to Stripe. One that is held because it looks wrong is forgotten: its slice "
+            "stays at what Stripe was told. Any other is written off: its usage counts as told, and only "
+            "later changes are reported."
         )
 
     def decide(self, row: UsageReport, *, why: str, now: datetime) -> Sequence[UsageReport]:

@@ -24,7 +24,10 @@ class ReleaseReport(DecideReports):
 
     def description(self) -> str:
         """Say what will happen."""
-        return "They were held because they look wrong. The next run sends them to Stripe, which bills them."
+        return (
+            "They were held because they look wrong, or because one of their billing periods has closed. "
+            "The next run sends them to Stripe, which bills them in the periods that are open."
+        )
 
     def decide(self, row: UsageReport, *, why: str, now: datetime) -> Sequence[UsageReport]:
         """It waits for the next run."""
