@@ -105,7 +105,7 @@ def _unseen(mine: list[BillingPeriod], one: SeenPeriod, grace: timedelta) -> Ite
             item_id=one.item_id,
             start=span.start,
             end=span.end,
-            closes_at=_invoiced_at(span, spans, one.beginning) + grace,
+            closes_at=_closes_at(span, spans, one.beginning, grace),
         )
 
 
@@ -121,8 +121,11 @@ def _missed(mine: list[BillingPeriod], one: SeenPeriod) -> list[Span]:
     return unseen_periods(Span(since, one.start), cycle=one.cycle, known=known)
 
 
-def _invoiced_at(span: Span, spans: list[Span], beginning: Beginning | None) -> datetime:
-    """Return when the invoice of a period is drawn up: at its end, but for a past before the creation."""
-    if beginning is None or not beginning.past_is_billed_next or span.end > beginning.created_at:
+def _closes_at(span: Span, spans: list[Span], beginning: Beginning | None, grace: timedelta) -> datetime:
+    """Return when a period closes as far as nobody has read its invoice."""
+    if beginning is None or span.end > beginning.created_at:
+        return span.end + grace
+    if not beginning.past_is_billed_next:
+        # The first invoice of a subscription is final as soon as it is made.
         return span.end
-    return next((later.end for later in spans if later.end > beginning.created_at), span.end)
+    return next((later.end for later in spans if later.end > beginning.created_at), span.end) + grace

@@ -79,7 +79,6 @@ class LedgerRow:
     written_off: bool
     maybe_arrived: bool
     first_sent_at: datetime | None
-    maybe_arrived: bool
     half_closed: bool
     decision: str
 
