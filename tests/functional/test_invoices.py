@@ -505,3 +505,19 @@ class TestTroubles:
         world.control.clear_requests()
         changes(world)
         assert not [call for call in world.control.requests() if "invoices" in call["route"]]
+
+
+def test_what_closes_soonest_is_measured_and_sent_first(world):
+    world.configure(stripe_rate_limit=5)
+    slow, fast = world.meter("alpha"), world.meter("zulu")
+    world.subscriber(slow, "eve")
+    world.later(minutes=30)
+    world.subscriber(fast, "ada", billing_cycle_anchor=int((END - timedelta(days=9)).timestamp()))
+    world.use("eve", 1, world.now, "alpha")
+    world.use("ada", 1, world.now, "zulu")
+    world.later(hours=3)
+    world.report()
+    asked = [call["path"] for call in world.control.requests() if call["path"].endswith("/query")]
+    meters = [path.split("/")[-2] for path in asked]
+    assert meters.index("zulu") < meters.index("alpha")
+    assert [event["event_name"] for event in world.control.meter_events()] == ["zulu", "alpha"]

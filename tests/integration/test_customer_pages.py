@@ -193,6 +193,21 @@ class TestSubscriptionPage:
         assert "12.5 (12.5 more than reported)" in said
         assert "final" in said
 
+    def test_the_list_of_periods_takes_as_many_queries_for_many_as_for_one(self, staff, ada):
+        def queries():
+            with CaptureQueriesContext(connection) as asked:
+                assert staff.get("/sync/billingperiod/").status_code == 200
+            return len(asked)
+
+        report(ada, 3, ago=HOUR)
+        BillingPeriod.objects.update(invoice_id="in_first")
+        queries()
+        few = queries()
+        for number in range(5):
+            other = subscribe(at=NOW - DAY)
+            BillingPeriod.objects.filter(item__meter=other.meter).update(invoice_id=f"in_{number}")
+        assert queries() == few
+
     def test_says_that_a_draft_waits_for_somebody(self, staff, ada):
         BillingPeriod.objects.update(invoice_id="in_1")
         Invoice.objects.create(
