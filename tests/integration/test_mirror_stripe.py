@@ -134,7 +134,7 @@ class TestPages:
         ) as queries:
             again = sync()
         assert not any(again.changed.values())
-        assert len(queries) < 160
+        assert len(queries) < 170
 
     def test_all_items_of_a_large_subscription(self, client, sync):
         prices = [create_price(client, event_name=f"e{number}") for number in range(15)]
