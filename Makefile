@@ -21,7 +21,7 @@ SPECS = $(if $(CONTRACT_SPECS),CONTRACT_SPECS=$(CONTRACT_SPECS))
 PRODUCTION = DJANGO_ALLOWED_HOSTS=console.example.com STRIPE_KEY=sk_test_check_0000 \
 	DJANGO_SECRET_KEY=only-for-this-check-0123456789-abcdefghijklmnopqrstuvwxyz
 
-.PHONY: demo test check format install
+.PHONY: demo test check mutants format install
 .DELETE_ON_ERROR:
 
 demo: install
@@ -38,6 +38,10 @@ check: .venv/requirements-dev.stamp
 	@$(ALONE) .venv/bin/lint-imports
 	@$(ALONE) $(PYTHON) manage.py makemigrations --check --dry-run
 	@$(ALONE) $(PRODUCTION) $(PYTHON) manage.py check --deploy --fail-level WARNING
+
+# One deliberate fault after the other, a quarter of an hour in all: make mutants FAULTS="no-lease brake-removed" tries some of them.
+mutants: .venv/requirements-dev.stamp
+	@$(ALONE) $(PYTHON) -m tests.mutants $(FAULTS)
 
 install: .venv/requirements.stamp
 

@@ -1,0 +1,1 @@
+"""Deliberate faults in planning and delivery, and whether the tests notice: `python -m tests.mutants`."""
