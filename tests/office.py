@@ -86,7 +86,7 @@ def dialog_url(model: str, name: str, *args: int) -> str:
 
 def carried_back(answer: HttpResponse) -> dict[str, str]:
     """Return what a dialog's form carries back of what it showed."""
-    return dict(re.findall(r'name="(shown)" value="([^"]+)"', text_of(answer)))
+    return dict(re.findall(r'name="(shown|preview)" value="([^"]+)"', text_of(answer)))
 
 
 def typed(answer: HttpResponse) -> dict[str, str]:

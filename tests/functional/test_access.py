@@ -218,17 +218,6 @@ class TestStaff:
         assert digest() == before
         assert sandbox.requests() == []
 
-    def test_are_asked_why_wherever_they_may_act(self, sit_down, person):
-        # Nothing but the reason stands between them and the deed, which each dialog's own tests carry out.
-        client, before = sit_down(person), digest()
-        allowed = [address for name, address in opened_dialogs() if may(person, ACTS[name])]
-        assert bool(allowed) == (person not in {VIEWER, NO_GROUP})
-        for address in allowed:
-            answer = client.post(address, {"why": " "})
-            assert answer.status_code == 200, address
-            assert "form" in answer.context, address
-        assert digest() == before
-
     def test_write_into_no_form_that_the_table_leaves_out(self, sit_down, person):
         client, before = sit_down(person), digest()
         for model in admin.site._registry:
