@@ -7,13 +7,18 @@ from sync.models import Listing
 
 
 def begin_listing(kind: str, *, now: datetime) -> Listing:
-    """Return where to go on in a list, or its beginning."""
+    """Return where to go on in a list, or its beginning.
+
+    Another sync may begin at the same instant, and its row serves as well as ours; it may also be over before
+    that row is read. Then there is none, this sync keeps nothing of how far it is, and reads all the same.
+    """
     known = Listing.objects.filter(kind=kind).first()
     if known and known.goes_on(now=now):
         return known
     Listing.objects.filter(kind=kind).delete()
-    # Another sync may begin at the same instant; its row serves as well as ours.
-    return Listing.objects.get_or_create(kind=kind, defaults={"began_at": now})[0]
+    begun = Listing(kind=kind, began_at=now)
+    Listing.objects.bulk_create([begun], ignore_conflicts=True)
+    return Listing.objects.filter(kind=kind).first() or begun
 
 
 def keep_listing(listing: Listing, *, after: str, seen: int, read_at: datetime | None = None) -> None:
@@ -34,4 +39,4 @@ def forget_listing(listing: Listing, *, now: datetime) -> Listing:
 
 def end_listings(listings: Iterable[Listing]) -> None:
     """The full sync is finished: the next one begins anew."""
-    Listing.objects.filter(pk__in=[one.pk for one in listings]).delete()
+    Listing.objects.filter(pk__in=[one.pk for one in listings if one.pk]).delete()

@@ -294,6 +294,19 @@ class TestInterruptedFullSync:
         assert run.status == "succeeded"
         assert Customer.objects.filter(deleted_at=None).count() == 6
 
+    def test_reads_all_where_another_one_ends_as_it_begins(self, world, people, monkeypatch):
+        create = Listing.objects.bulk_create
+
+        def create_what_is_gone_at_once(*args, **kwargs):
+            create(*args, **kwargs)
+            Listing.objects.all().delete()
+
+        monkeypatch.setattr(Listing.objects, "bulk_create", create_what_is_gone_at_once)
+        run = self.full_sync(world)
+        assert run.status == "succeeded"
+        assert Customer.objects.filter(deleted_at=None).count() == 7
+        assert not Listing.objects.exists()
+
     def test_begins_anew_after_too_long(self, world, people):
         self.full_sync(world, until="customers: 4")
         world.later(days=8)
