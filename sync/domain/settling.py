@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
-MARGIN = timedelta(minutes=10)
-"""For a run that takes a while, one more try where Stripe stumbles, and the last two minutes before a period
-closes, in which nothing is sent into it any more."""
+MARGIN = timedelta(minutes=15)
+"""So long before a period closes its last usage is sent at the latest: for a run that takes a while, for more
+tries where Stripe stumbles, and for the last two minutes, in which nothing is sent into it any more."""
 
 
 def why_reported_too_late(*, what: str, settle: timedelta, every: timedelta, grace: timedelta) -> str:

@@ -69,8 +69,13 @@ def load_lanes(
 
 
 def soonest_closing_first(lanes: Mapping[int, Lane]) -> dict[int, Lane]:
-    """Return the lanes in the order in which the periods of what they send next close."""
-    return dict(sorted(lanes.items(), key=lambda lane: (lane[1].head.closes_at, lane[0])))
+    """Return the lanes in the order in which the first of the periods of what they have to send closes.
+
+    Of several subscriptions, what closes soonest may wait behind an earlier slice.
+    """
+    return dict(
+        sorted(lanes.items(), key=lambda lane: (min(one.closes_at for one in lane[1].reports), lane[0]))
+    )
 
 
 def _sendable(

@@ -52,7 +52,7 @@ class EnrolmentPlan:
     superseded: list[int] = field(default_factory=list)
     """Rows that nobody claimed and that the newest measurement makes needless."""
     closings: dict[int, datetime] = field(default_factory=dict)
-    """Rows still to be sent whose period closes at another time than they say."""
+    """Rows that may yet be sent whose period closes at another time than they say."""
     changes: list[Change] = field(default_factory=list)
     """What each measured slice holds and should hold, those that are held for a person, too."""
     distrusted: bool = False
@@ -113,8 +113,7 @@ def _plan_slice(plan: EnrolmentPlan, reading: _Reading, rows: list[LedgerRow], m
     plan.closings |= {
         row.id: closes_at
         for row in rows
-        if (row.status in _TO_BE_SENT or row.is_held_half_closed)
-        and (closes_at := _closes_at(row, reading)) != row.closes_at
+        if row.status in _MAY_YET_BE_SENT and (closes_at := _closes_at(row, reading)) != row.closes_at
     }
     doubtful = {row.id: row for row in rows if _is_decided_anew(row, seen)}
     # Until that is decided they are as if they had just been planned: none was ever sent.
@@ -193,4 +192,5 @@ def _closes_at(row: LedgerRow, reading: _Reading) -> datetime:
     return reading.outlook.closes_at
 
 
-_TO_BE_SENT = (Status.PENDING, Status.SENDING, Status.UNKNOWN)
+_MAY_YET_BE_SENT = (Status.PENDING, Status.SENDING, Status.UNKNOWN, Status.HELD, Status.REJECTED)
+"""By themselves, or once a person releases them; of a late one it is decided anew whether it is."""

@@ -159,7 +159,7 @@ def _row(report: PlannedReport, run: ReportRun, now: datetime) -> UsageReport:
 
 
 def _move_closings(batch: Sequence[EnrolmentPlan]) -> None:
-    """Rows that wait to be sent say when their period closes by what is known now."""
+    """Rows that may yet be sent say when their period closes by what is known now."""
     by_instant: dict[datetime, list[int]] = defaultdict(list)
     for one in batch:
         for pk, closes_at in one.closings.items():

@@ -5,9 +5,12 @@ from decimal import Decimal
 
 import pytest
 
-from sync.models import BillingPeriod, Finding, Invoice, InvoiceLine, ReportRun, UsageReport
+from sync.domain.settling import longest_settle
+from sync.models import BillingPeriod, Finding, Invoice, InvoiceLine, Meter, ReportRun, UsageReport
 from sync.operations.resolve_report import dismiss_report, release_report
 from sync.operations.sync_stripe import sync_stripe
+from sync.ports import InvalidInput
+from sync.schedules import REPORT_MINUTES
 from sync.wiring import connect
 from tests.world import Subscriber
 
@@ -154,6 +157,36 @@ class TestAPeriod:
         changes(world)
         assert periods(ada)[0].finalized_at == world.now - timedelta(minutes=5)
         assert [periods(ada)[0].billed_quantity] == billed_in_stripe(world, ada) == [5]
+
+    @pytest.mark.parametrize("hours", [1, 72])
+    def test_takes_what_a_person_releases_for_as_long_as_its_invoice_is_open(self, world, tokens, hours):
+        world.control.settings(invoice_finalization_hours=hours)
+        Meter.objects.filter(stripe_id=tokens.stripe_id).update(max_units_per_slice=3)
+        ada = world.subscriber(tokens)
+        world.sync()
+        world.use("ada", 5, END - 2 * HOUR)
+        world.at(END - timedelta(minutes=10))
+        world.report(sync=False)
+        assert world.statuses() == ["held"]
+        world.at(END + timedelta(minutes=5))
+        changes(world)
+        if hours == 1:
+            # Somebody finalizes it before its time: then nothing may be released any more.
+            world.stripe("POST", f"/invoices/{drafted(world, ada)}/finalize")
+            world.later(minutes=5)
+            changes(world)
+        else:
+            world.at(END + 2 * HOUR)
+        world.report(sync=False)
+        row = UsageReport.objects.get()
+        decide = {"report_id": row.pk, "why": "right", "who": "eve", "run": None, "now": world.now}
+        if hours == 1:
+            with pytest.raises(InvalidInput, match="closed at 2026-04-10 09:05 UTC"):
+                release_report(**decide)
+        else:
+            release_report(**decide)
+            world.report(sync=False)
+        assert world.billed(ada) == (0 if hours == 1 else 5)
 
     def test_that_is_final_never_moves(self, world, tokens):
         ada = world.subscriber(tokens)
@@ -505,6 +538,29 @@ class TestTroubles:
         world.control.clear_requests()
         changes(world)
         assert not [call for call in world.control.requests() if "invoices" in call["route"]]
+
+
+def test_the_last_of_a_period_is_sent_a_quarter_of_an_hour_before_it_closes(world, tokens):
+    """However slowly usage settles, if a run comes at the worst moment, and the next one as scheduled."""
+    every = timedelta(minutes=REPORT_MINUTES)
+    settle = longest_settle(every=every, grace=HOUR)
+    Meter.objects.filter(stripe_id=tokens.stripe_id).update(settle_seconds=settle.total_seconds())
+    ada = world.subscriber(tokens)
+    world.sync()
+    world.at(END - HOUR)
+    world.report(sync=False)
+    world.use("ada", 5, END - timedelta(seconds=40))
+    last_minute = END.replace(second=0)
+    for run_at in (last_minute + settle - timedelta(seconds=1), last_minute + settle + every):
+        world.at(run_at - timedelta(seconds=1))
+        changes(world)
+        world.report(sync=False)
+    row = UsageReport.objects.get()
+    assert (row.status, row.value, row.slice_end) == ("delivered", 5, last_minute)
+    assert row.delivered_at <= row.closes_at - timedelta(minutes=15)
+    world.at(END + 2 * HOUR)
+    changes(world)
+    assert periods(ada)[0].billed_quantity == 5
 
 
 def test_what_closes_soonest_is_measured_and_sent_first(world):

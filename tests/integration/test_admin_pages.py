@@ -216,11 +216,11 @@ class TestMeterPage:
         assert meter.decimals == 3
 
     def test_a_settle_time_that_misses_the_invoice_is_refused_with_the_numbers(self, staff, meter):
-        answer = self.save(staff, meter, settle_seconds="2701")
+        answer = self.save(staff, meter, settle_seconds="2401")
         (sentence,) = answer.context["adminform"].form.errors["settle_seconds"]
-        for part in ("reporting interval (5 min)", "final 60 min after", "Enter at most 2,700 seconds"):
+        for part in ("reporting interval (5 min)", "final 60 min after", "Enter at most 2,400 seconds"):
             assert part in sentence
-        assert self.save(staff, meter, settle_seconds="2700").status_code == 302
+        assert self.save(staff, meter, settle_seconds="2400").status_code == 302
 
     def test_the_same_slug_stays_tied(self, staff, meter):
         self.save(staff, meter, openmeter_slug="other", filters="{}")

@@ -48,13 +48,13 @@ def test_pages_need_a_secret_key(settings, debug, secret, found):
     assert ids(check_secret_key()) == found
 
 
-@pytest.mark.parametrize(("grace", "found"), [(60, []), (17, []), (16, ["sync.E004"])])
+@pytest.mark.parametrize(("grace", "found"), [(60, []), (22, []), (21, ["sync.E004"])])
 def test_the_last_hour_of_a_period_is_reported_before_its_invoice_is_final(settings, grace, found):
     settings.INVOICE_GRACE_MINUTES = grace
     messages = check_reports_beat_the_invoice()
     assert ids(messages) == found
     for message in messages:
-        assert "(2 min), the reporting interval (5 min) and a margin (10 min) come to 17 min" in message.msg
+        assert "(2 min), the reporting interval (5 min) and a margin (15 min) come to 22 min" in message.msg
         assert "INVOICE_GRACE_MINUTES" in message.hint
 
 
@@ -62,7 +62,7 @@ class TestMetersSettleTimes:
     @pytest.fixture(autouse=True)
     def _meter(self, db):
         Meter.objects.create(
-            stripe_id="mtr_1", event_name="tokens", settle_seconds=46 * 60, fetched_at=timezone.now()
+            stripe_id="mtr_1", event_name="tokens", settle_seconds=41 * 60, fetched_at=timezone.now()
         )
 
     def test_are_held_against_the_invoice_where_the_database_may_be_asked(self):
@@ -71,7 +71,7 @@ class TestMetersSettleTimes:
         with pytest.raises(SystemCheckError, match="the settle time of meter tokens"):
             call_command("check", databases=["default"])
 
-    @pytest.mark.parametrize("changes", [{"settle_seconds": 45 * 60}, {"active": False}])
+    @pytest.mark.parametrize("changes", [{"settle_seconds": 40 * 60}, {"active": False}])
     def test_are_well_where_they_are_short_or_nothing_is_reported(self, changes):
         Meter.objects.update(**changes)
         assert check_meters_beat_the_invoice(databases=["default"]) == []
