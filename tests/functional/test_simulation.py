@@ -13,7 +13,7 @@ from tests.simulation.run import shortened, theatre
 from tests.simulation.script import read_life
 
 BATCHES, LIVES_PER_BATCH = 2, 2
-"""Few: a life takes seconds. CI plays a hundred on each database with `benchmarks.simulate`."""
+"""Few: a life takes seconds. `benchmarks.simulate` plays as many as one likes."""
 
 
 @pytest.fixture

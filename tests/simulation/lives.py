@@ -58,6 +58,18 @@ OPEN = {
         2026-07-08T00:02:01 restore
         """,
     ),
+    "a backup under whose report Stripe has less than was used by then": (
+        "first deliveries are compared with Stripe",
+        """
+        2026-01-15T00:00:00 meter m0
+        2026-01-15T00:00:00 subscribe c1 m0
+        2026-01-28T22:31:01 use c1 m0 10
+        2026-01-29T00:02:02 backup
+        2026-01-29T00:02:02 work sync=1
+        2026-01-29T01:01:03 use c1 m0 100 ago=7200
+        2026-01-29T05:02:02 restore
+        """,
+    ),
     "a pause after a trial that nobody saw end": (
         "pauses are dated by Stripe's events",
         """
