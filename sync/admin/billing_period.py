@@ -1,19 +1,27 @@
 """Billing periods: every one that was ever seen."""
 
+from datetime import date
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.dateparse import parse_date
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.views import ChangeList
 
+from sync.admin.charts import usage_chart
+from sync.admin.chips import DAYS
 from sync.admin.console_admin import ReadOnlyAdmin
 from sync.admin.filters import DaysFilter
 from sync.admin.formats import billed, days, stripe_link, units
 from sync.admin.links import row_link
+from sync.admin.period_words import MEANS, answer_of, verdict
 from sync.models import BillingPeriod
 from sync.queries.billed_periods import BilledPeriod, billed_periods
+from sync.queries.day_sums import DayState
+from sync.queries.period_story import period_story
 
 
 class PeriodList(ChangeList):  # type: ignore[misc] # unfold ships no types
@@ -69,10 +77,35 @@ class BillingPeriodAdmin(ReadOnlyAdmin):
         "billed",
     ]
     readonly_fields = ["customer", "subscription", "product", "invoice", "standing", "reported", "billed"]
+    change_form_before_template = "sync/period_head.html"
+    change_form_after_template = "sync/period_story.html"
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002 - Django's signature
         """Return the list that adds up its page."""
         return PeriodList
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[BillingPeriod]:
+        """Load what says whose period it is."""
+        rows: QuerySet[BillingPeriod] = super().get_queryset(request)
+        return rows.select_related("item__subscription__customer", "item__price", "item__meter")
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Add why its usage was billed or not, day by day and slice by slice."""
+        story = period_story(context["original"], day=_day(request), now=timezone.now())
+        context["original"].line = story.line
+        context |= {
+            "story": story,
+            "subtitle": context["original"].page_name,
+            "verdict": verdict(story),
+            "parts": [(part, MEANS[part.status]) for part in story.parts],
+            "used": [(day, DAYS[day.state]) for day in story.days if day.state is not DayState.NOTHING],
+            "chart": usage_chart(story.days) if story.days else None,
+            "slices": [[(one, answer_of(one)) for one in revisions] for revisions in story.slices],
+        }
+        answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return answer
 
     @admin.display(ordering="start")
     def period(self, period: BillingPeriod) -> str:
@@ -114,6 +147,14 @@ class BillingPeriodAdmin(ReadOnlyAdmin):
     def billed(self, period: BillingPeriod) -> str:
         """The quantity on the final invoice, and whether it is what was reported."""
         return billed(_line(period))
+
+
+def _day(request: HttpRequest) -> date | None:
+    """Return the day that the address asks for, None where it asks for none or writes it wrongly."""
+    try:
+        return parse_date(request.GET.get("day", ""))
+    except ValueError:
+        return None
 
 
 def _line(period: Any) -> BilledPeriod:

@@ -9,6 +9,7 @@ from django.utils.safestring import SafeString
 from sync.models import ReportRun, UsageReport
 from sync.operations.check_connections import May
 from sync.queries.closing_periods import ClosingPeriod
+from sync.queries.day_sums import DayState
 from sync.queries.reporting_health import SLICE_SHOULD_BE_IN
 
 Status = UsageReport.Status
@@ -64,6 +65,16 @@ SUBSCRIPTIONS: Mapping[str, tuple[str, str, str]] = {
     "incomplete_expired": ("never paid", QUIET, "block"),
 }
 """Word, tone and icon of every status that Stripe gives a subscription."""
+
+DAYS: Mapping[DayState, str] = {
+    DayState.FAILED: "✕",
+    DayState.SOME_FAILED: "!",
+    DayState.WAITING: "…",
+    DayState.DISMISSED: "–",
+    DayState.DELIVERED: "✓",
+    DayState.NOTHING: "·",
+}
+"""What a day says beside its colour."""
 
 
 def chip(word: str, *, tone: str, icon: str) -> SafeString:

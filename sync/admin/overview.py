@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from sync.admin.charts import usage_chart
-from sync.admin.chips import REPORTS
+from sync.admin.chips import DAYS, REPORTS
 from sync.admin.dialogs.dialog import Place
 from sync.admin.formats import units
 from sync.admin.links import list_url
@@ -24,15 +24,6 @@ from sync.queries.overview import Overview
 from sync.queries.overview import overview as ask
 
 MOST_CHARTS = 6
-SYMBOLS = {
-    DayState.FAILED: "✕",
-    DayState.SOME_FAILED: "!",
-    DayState.WAITING: "…",
-    DayState.DISMISSED: "–",
-    DayState.DELIVERED: "✓",
-    DayState.NOTHING: "·",
-}
-"""What a day's cell says beside its colour."""
 TITLES = {
     UsageReport.Status.HELD: ("Held", "They look wrong, so they were not sent."),
     UsageReport.Status.LATE: ("Late", "Their billing period had closed already."),
@@ -56,7 +47,7 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "tiles": tiles,
         "something_open": bool(seen.open_findings) or any(tile["count"] for tile in tiles),
         "grid": [_grid_row(row) for row in seen.days or ()],
-        "symbols": [(state, SYMBOLS[state]) for state in reversed(DayState)],
+        "symbols": [(state, DAYS[state]) for state in reversed(DayState)],
         "charts": _charts(seen.days or ()),
     }
 
@@ -110,7 +101,7 @@ def _cell(meter: Meter, day: Day) -> dict[str, Any]:
     return {
         "day": day.day,
         "kind": day.state.name.lower(),
-        "symbol": SYMBOLS[day.state],
+        "symbol": DAYS[day.state],
         "label": f"{meter.slug}, {day.day:%Y-%m-%d}: {says}",
         "url": _day_url(meter, day) if day.state is not DayState.NOTHING else "",
     }

@@ -51,12 +51,6 @@ def beside(cells: Sequence[Any], numeric: Sequence[bool]) -> list[tuple[Any, boo
 
 
 @register.filter
-def grouped(count: int) -> str:
-    """Return a count with its digits grouped, like 1,234."""
-    return f"{count:,}"
-
-
-@register.filter
 def row_link(row: models.Model | None, text: object = None) -> str | SafeString:
     """Return a link to a row's page, under its own name unless a text is given."""
     return links.row_link(row, text)

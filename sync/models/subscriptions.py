@@ -1,5 +1,7 @@
 """Who is billed for what, and when: subscriptions, their items and the items' billing periods."""
 
+from datetime import UTC
+
 from django.db import models
 from django.db.models import F, Q
 
@@ -111,3 +113,10 @@ class BillingPeriod(models.Model):
     def __str__(self) -> str:
         """Name item and stretch."""
         return f"{self.item_id} [{self.start:%Y-%m-%d %H:%M:%S}, {self.end:%Y-%m-%d %H:%M:%S})"
+
+    @property
+    def page_name(self) -> str:
+        """What its page is called: who is billed for what, and when."""
+        item = self.item
+        of = f"{item.subscription.customer.label}, {item.price.product_name or item.price.stripe_id}"
+        return f"{of}, {self.start.astimezone(UTC):%Y-%m-%d} to {self.end.astimezone(UTC):%Y-%m-%d}"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sync.models import DeliveryAttempt, UsageReport
+from sync.models import BillingPeriod, DeliveryAttempt, UsageReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,12 +12,21 @@ class ReportStory:
 
     revisions: Sequence[UsageReport]
     attempts: Sequence[DeliveryAttempt]
+    periods: Sequence[BillingPeriod]
+    """The billing periods that its event falls into: one for each item that bills it."""
 
 
 def report_story(report: UsageReport) -> ReportStory:
-    """Return what happened, in order; two queries."""
+    """Return what happened, in order; three queries."""
     revisions = UsageReport.objects.filter(enrolment=report.enrolment_id, slice_start=report.slice_start)
+    periods = BillingPeriod.objects.filter(
+        item__subscription__customer=report.enrolment.customer_id,
+        item__meter=report.enrolment.meter_id,
+        start__lte=report.event_at,
+        end__gt=report.event_at,
+    )
     return ReportStory(
         revisions=list(revisions.order_by("revision")),
         attempts=list(report.delivery_attempts.select_related("run").order_by("number", "id")),
+        periods=list(periods.select_related("item__subscription__customer", "item__price").order_by("item")),
     )
