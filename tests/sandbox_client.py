@@ -86,6 +86,22 @@ class SandboxControl:
         """The accepted meter events with the invoice lines they are on, or why they are on none."""
         return self._ask("GET", "/meter_events/landings", params=filters)
 
+    def tell(self, **endpoints: Any) -> dict[str, Any]:
+        """What happens from now on is told to these webhook addresses."""
+        return self._ask("PUT", "/webhooks", endpoints)
+
+    def told(self) -> dict[str, Any]:
+        """Who is told, what waits, and what was answered."""
+        return self._ask("GET", "/webhooks")
+
+    def signed(self, **script: Any) -> list[dict[str, Any]]:
+        """What waits to be told, as signed requests."""
+        return self._ask("POST", "/webhooks/sign", script)
+
+    def refuse_later(self, **script: Any) -> None:
+        """The next meter events are taken, and refused afterwards."""
+        self._ask("POST", "/meter_events/refusals", script)
+
     def reset(self) -> None:
         """The sandbox is as if new."""
         self._ask("POST", "/reset")

@@ -14,6 +14,7 @@ from sync.sandbox.clock import Clock
 from sync.sandbox.faults import BadFault, Fault, Faults
 from sync.sandbox.journal import Journal
 from sync.sandbox.store import Store
+from sync.sandbox.webhooks import BadWebhook, Webhooks
 from sync.sandbox.world import Settings, World
 
 CLOCK_KIND = "clock"
@@ -27,11 +28,20 @@ class BadControl(ValueError):
 class Control:
     """The handlers of the control API."""
 
-    def __init__(self, world: World, *, account: stripe.Account, faults: Faults, journal: Journal) -> None:
+    def __init__(
+        self,
+        world: World,
+        *,
+        account: stripe.Account,
+        faults: Faults,
+        journal: Journal,
+        webhooks: Webhooks,
+    ) -> None:
         self._world = world
         self._account = account
         self._faults = faults
         self._journal = journal
+        self._webhooks = webhooks
 
     def routes(self) -> list[BaseRoute]:
         """The routes below /sandbox."""
@@ -56,7 +66,8 @@ class Control:
 
     def exception_handlers(self) -> Mapping[Any, Callable[[Request, Exception], Response]]:
         """What a control call that cannot be done is answered with."""
-        return {BadControl: _refuse, BadFault: _refuse}
+        bad = (BadControl, BadFault, BadWebhook, stripe.BadRefusal)
+        return dict.fromkeys(bad, _refuse)
 
     async def read_clock(self, _: Request) -> Response:
         """The sandbox's time and mode."""
@@ -181,6 +192,7 @@ class Control:
         self._world.clock.real()
         self._faults.clear()
         self._journal.clear()
+        self._webhooks.clear()
         return Response(status_code=204)
 
 

@@ -1,5 +1,6 @@
 """The sandbox as a server: both look-alikes, the control API and the page, on one loopback port."""
 
+import asyncio
 import contextlib
 import errno
 import logging
@@ -24,6 +25,8 @@ from sync.sandbox.exchange import Routes
 from sync.sandbox.faults import FaultLayer, Faults, openmeter_error
 from sync.sandbox.journal import TRANSPORT_KEY, Journal, Recorder
 from sync.sandbox.store import Store
+from sync.sandbox.webhook_control import WebhookControl, tell
+from sync.sandbox.webhooks import Webhooks
 from sync.sandbox.world import Settings, World
 
 HOST = "127.0.0.1"
@@ -54,17 +57,23 @@ def build_app(*, state: Path | None, clock: Clock | None = None) -> Starlette:
     world = World(clock=clock or restore_clock(store), store=store, settings=Settings.load(store))
     faults, journal = Faults(), Journal()
     account = stripe.Account(world)
-    control = Control(world, account=account, faults=faults, journal=journal)
+    webhooks = Webhooks(account)
+    control = Control(world, account=account, faults=faults, journal=journal, webhooks=webhooks)
+    told = WebhookControl(account, webhooks)
     routes: list[BaseRoute] = [
         Mount("/stripe", app=_stripe_side(world, account, faults, journal)),
         Mount("/openmeter", app=_openmeter_side(world, faults, journal)),
-        Mount("/sandbox", routes=[*control.routes(), *openmeter.control_routes(world)]),
+        Mount("/sandbox", routes=[*control.routes(), *told.routes(), *openmeter.control_routes(world)]),
         Route("/", page.endpoint(account)),
     ]
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        telling = tell(webhooks)
         yield
+        telling.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await telling
         store.close()
 
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=control.exception_handlers())

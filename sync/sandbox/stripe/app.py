@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from sync.sandbox.exchange import Answer, Exchange, Routes
 from sync.sandbox.stripe import (
+    core_events,
     customers,
     events,
     invoice_items,
@@ -49,6 +50,7 @@ OPERATIONS: Sequence[Operation] = [
     *invoices.OPERATIONS,
     *invoice_items.OPERATIONS,
     *events.OPERATIONS,
+    *core_events.OPERATIONS,
     *other_routes.OPERATIONS,
 ]
 ROUTES = Routes((operation.method, operation.path) for operation in OPERATIONS)

@@ -28,7 +28,7 @@ def list_events(call: Call) -> Body:
         and is_wanted(event["type"])
     ]
     listed = page(rows, params, url=call.url)
-    return listed | {"data": [_shown(event) for event in listed["data"]]}
+    return listed | {"data": [shown(event) for event in listed["data"]]}
 
 
 def retrieve(call: Call) -> Body:
@@ -36,7 +36,7 @@ def retrieve(call: Call) -> Body:
     event = call.account.snapshots.find(call.path("id"))
     if event is None:
         raise no_such(call.path("id"), "event")
-    return _shown(event)
+    return shown(event)
 
 
 def _type_filter(params: Body) -> Callable[[str], bool]:
@@ -53,7 +53,8 @@ def _type_filter(params: Body) -> Callable[[str], bool]:
     return lambda name: not wanted or name in wanted
 
 
-def _shown(event: Body) -> Body:
+def shown(event: Body) -> Body:
+    """The event as the API and webhooks show it."""
     return unpacked(event) | {
         "api_version": API_VERSION,
         "livemode": False,

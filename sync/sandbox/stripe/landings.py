@@ -63,9 +63,15 @@ def landing_rows(account: Account, **filters: str | None) -> list[Row]:
         on = lines.get(event.position, [])
         row = event.as_dict() | {"lines": on, "why": None}
         if not any(line["status"] != "draft" for line in on):
-            row["why"] = "it was canceled" if event.position in canceled else tales.why(event, on)
+            row["why"] = _why_counted_never(event, canceled) or tales.why(event, on)
         rows.append(row)
     return rows
+
+
+def _why_counted_never(event: Event, canceled: set[int]) -> str:
+    if event.refused:
+        return f"it was taken, and refused later: {event.refused}"
+    return "it was canceled" if event.position in canceled else ""
 
 
 def _invoices(account: Account, owners: dict[str, str | None]) -> Iterable[Body]:
@@ -81,7 +87,8 @@ def _events(account: Account, *, customer: str | None, event_name: str | None) -
         if customer in (None, of_customer)
         for event in account.ledger.of(meter_id, of_customer)
     ]
-    events += [event for event in account.ledger.canceled() if customer in (None, event.customer)]
+    never = [*account.ledger.canceled(), *account.ledger.refused()]
+    events += [event for event in never if customer in (None, event.customer)]
     wanted = [event for event in events if event_name in (None, event.event_name)]
     return sorted(wanted, key=lambda event: event.position)
 

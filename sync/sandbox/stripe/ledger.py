@@ -31,10 +31,14 @@ class Event:
     value: Decimal
     timestamp: int
     received_at: dt.datetime
+    refused: str = ""
+    """The code with which it was refused after it had been taken; it counts for nothing."""
 
     def as_dict(self) -> dict[str, Any]:
         """The event as a JSON-able object with an exact, exponent-free value."""
         body = dataclasses.asdict(self)
+        if not self.refused:
+            del body["refused"]
         return body | {"value": plain(self.value), "received_at": self.received_at.isoformat()}
 
     @classmethod
@@ -54,6 +58,7 @@ class EventLedger:
         self._store = store
         self._identifiers: dict[str, Event] = {}
         self._canceled: dict[int, Event] = {}
+        self._refused: list[Event] = []
         self._enrolments: dict[tuple[str, str], list[Event]] = {}
         self._next_position = 1
         canceled = {body["position"] for body in store.all(CANCELED_KIND)}
@@ -83,6 +88,8 @@ class EventLedger:
         event = self._identifiers.get(identifier)
         if event is None or event.event_name != event_name or event.position in self._canceled:
             return None
+        if event.refused:
+            return None
         return event
 
     def cancel(self, event: Event, *, at: dt.datetime) -> None:
@@ -95,6 +102,10 @@ class EventLedger:
     def canceled(self) -> Iterator[Event]:
         """The events that were canceled."""
         yield from self._canceled.values()
+
+    def refused(self) -> Iterator[Event]:
+        """The events that were taken and refused later; their identifiers stay taken."""
+        yield from self._refused
 
     def enrolments(self) -> Iterator[tuple[str, str]]:
         """The pairs of meter id and customer that have events."""
@@ -113,6 +124,9 @@ class EventLedger:
     def _index(self, event: Event, *, is_canceled: bool = False) -> None:
         self._identifiers[event.identifier] = event
         self._next_position = max(self._next_position, event.position + 1)
+        if event.refused:
+            self._refused.append(event)
+            return
         if is_canceled:
             self._canceled[event.position] = event
             return

@@ -17,7 +17,7 @@ from sync.sandbox.stripe.errors import (
     too_many_concurrent_requests,
 )
 from sync.sandbox.stripe.objects import Body
-from sync.sandbox.stripe.operations import Account, Call, Operation
+from sync.sandbox.stripe.operations import Call, Operation
 from sync.sandbox.stripe.shapes import DECIMAL, StringMap, Text, Whole, shape
 
 OLDEST = dt.timedelta(days=35)
@@ -47,7 +47,7 @@ async def create(call: Call) -> Body:
     """The event is accepted and counted, or refused.
 
     Stripe refuses some of these only later, in a report; where that is not established the look-alike
-    refuses at once, so that no wrong event goes unnoticed here.
+    refuses at once, so that no wrong event goes unnoticed here. `refusals` scripts what is refused later.
     """
     account = call.account
     account.limiter.check(account.world.settings.stripe_rate_limit)
@@ -59,7 +59,7 @@ async def create(call: Call) -> Body:
     account.in_flight.add(lock)
     try:
         await _spend_time(call)
-        return _accept(account, draft)
+        return _accept(call, draft)
     finally:
         account.in_flight.discard(lock)
 
@@ -99,7 +99,8 @@ async def _spend_time(call: Call) -> None:
         await asyncio.sleep(latency_ms / 1000)
 
 
-def _accept(account: Account, draft: Draft) -> Body:
+def _accept(call: Call, draft: Draft) -> Body:
+    account = call.account
     lifecycle.advance(account)
     now = account.now()
     meter = account.objects.active_meter(draft.meter["event_name"])
@@ -112,6 +113,10 @@ def _accept(account: Account, draft: Draft) -> Body:
         # Seen in the wild: a plain 400 without a code, marked as not to be retried.
         message = f"An event already exists with identifier {draft.identifier}."
         raise StripeError(message, headers=NO_RETRY)
+    refusal = account.refusals.take(call.exchange.body)
+    if refusal:
+        key = call.exchange.headers.get("idempotency-key")
+        account.refusals.add(refusal, at=now, meter=meter["id"], identifier=draft.identifier, key=key)
     account.ledger.record(
         received_at=now,
         identifier=draft.identifier,
@@ -120,6 +125,7 @@ def _accept(account: Account, draft: Draft) -> Body:
         customer=draft.customer,
         value=value,
         timestamp=timestamp,
+        **({"refused": refusal.code} if refusal else {}),
     )
     return {
         "object": "billing.meter_event",

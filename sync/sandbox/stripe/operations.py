@@ -11,6 +11,7 @@ from sync.sandbox.exchange import Exchange
 from sync.sandbox.stripe.errors import rate_limited
 from sync.sandbox.stripe.ledger import EventLedger
 from sync.sandbox.stripe.objects import Body, Objects
+from sync.sandbox.stripe.refusals import Refusals
 from sync.sandbox.stripe.shapes import Shape
 from sync.sandbox.stripe.snapshots import SnapshotLog
 from sync.sandbox.world import World
@@ -54,6 +55,7 @@ class Account:
         )
         self._objects.watcher = self._snapshots
         self._ledger = EventLedger(self.world.store)
+        self._refusals = Refusals(self.world.store)
 
     def _fresh(self) -> None:
         # The store was cleared: what was indexed is gone.
@@ -77,6 +79,12 @@ class Account:
         """The accepted meter events."""
         self._fresh()
         return self._ledger
+
+    @property
+    def refusals(self) -> Refusals:
+        """What is refused after it was taken."""
+        self._fresh()
+        return self._refusals
 
     def now(self) -> dt.datetime:
         """The sandbox's time."""
