@@ -25,6 +25,7 @@ def redact(text: str) -> str:
 
 def _secrets() -> list[str]:
     known = [settings.STRIPE_KEY, settings.OPENMETER_TOKEN, settings.SECRET_KEY, settings.EMAIL_HOST_PASSWORD]
+    known += [settings.STRIPE_WEBHOOK_SECRET, settings.STRIPE_THIN_WEBHOOK_SECRET]
     known += [str(database.get("PASSWORD") or "") for database in settings.DATABASES.values()]
     known.append(urlsplit(settings.REDIS_URL).password or "")
     # The longest first: one may be a part of another.

@@ -206,6 +206,8 @@ DEFAULT_EXCEPTION_REPORTER = "billing_console.redaction.RedactingReporter"
 STRIPE_KEY = env.str("STRIPE_KEY", default="")
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="") or "https://api.stripe.com"
 STRIPE_RATE_LIMIT = whole("STRIPE_RATE_LIMIT", 0)
+STRIPE_WEBHOOK_SECRET = env.str("STRIPE_WEBHOOK_SECRET", default="")
+STRIPE_THIN_WEBHOOK_SECRET = env.str("STRIPE_THIN_WEBHOOK_SECRET", default="")
 OPENMETER_URL = env.str("OPENMETER_URL", default="") or "http://localhost:8888"
 OPENMETER_TOKEN = env.str("OPENMETER_TOKEN", default="")
 ALLOW_LIVE = env.bool("ALLOW_LIVE", default=False)

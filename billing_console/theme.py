@@ -92,6 +92,12 @@ UNFOLD: dict[str, Any] = {
                 "collapsible": True,
                 "items": [
                     _item("Connections", "cable", "sync_stripeaccount_changelist", "sync.view_stripeaccount"),
+                    _item(
+                        "Stripe's notices",
+                        "notifications",
+                        "sync_stripenotice_changelist",
+                        "sync.view_stripenotice",
+                    ),
                     _item("Incidents", "warning", "sync_incident_changelist", "sync.view_incident"),
                     _item("Enrolments", "how_to_reg", "sync_enrolment_changelist", "sync.view_enrolment"),
                     _item("Schedules", "schedule", "django_q_schedule_changelist", "django_q.view_schedule"),

@@ -109,3 +109,22 @@ def _too_late(what: str, settle: timedelta) -> list[checks.CheckMessage]:
             id="sync.E004",
         )
     ]
+
+
+@checks.register(checks.Tags.security)
+def check_webhook_secrets(**_: Any) -> list[checks.CheckMessage]:
+    """sync.E005: what is to verify Stripe's signatures is a signing secret, and each address has its own."""
+    config = load_config()
+    secrets = {
+        "STRIPE_WEBHOOK_SECRET": config.webhook_secret,
+        "STRIPE_THIN_WEBHOOK_SECRET": config.thin_webhook_secret,
+    }
+    found = [
+        f"{name} is no signing secret of a webhook: it must begin with whsec_."
+        for name, secret in secrets.items()
+        if secret and not secret.startswith("whsec_")
+    ]
+    if config.webhook_secret and config.webhook_secret == config.thin_webhook_secret:
+        found.append(f"{' and '.join(secrets)} are the same: Stripe gives each endpoint a secret of its own.")
+    hint = "Stripe shows it under Developers, Webhooks, on the page of the endpoint."
+    return [checks.Error(sentence, hint=hint, id="sync.E005") for sentence in found]

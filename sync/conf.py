@@ -32,6 +32,11 @@ class Config:
     run_budget: timedelta = timedelta(minutes=20)
     """How long a run in the background goes on before it leaves the rest to the next one."""
 
+    webhook_secret: str = field(default="", repr=False)
+    """What Stripe signs events of changed objects with; "" where none are taken."""
+    thin_webhook_secret: str = field(default="", repr=False)
+    """The same for thin events, which come to an address of their own."""
+
     @property
     def livemode(self) -> bool:
         """Whether the key is a live one, by its prefix."""
@@ -72,4 +77,6 @@ def load_config() -> Config:
         invoice_grace=timedelta(minutes=settings.INVOICE_GRACE_MINUTES),
         confirm_amount=settings.CONFIRM_AMOUNT,
         run_budget=timedelta(minutes=settings.RUN_BUDGET_MINUTES),
+        webhook_secret=settings.STRIPE_WEBHOOK_SECRET.strip(),
+        thin_webhook_secret=settings.STRIPE_THIN_WEBHOOK_SECRET.strip(),
     )

@@ -1,4 +1,4 @@
-"""The one place that queues: a run that is stored, and handed to a worker once that is committed."""
+"""The one place that queues: what is stored is handed to a worker once that is committed."""
 
 from functools import partial
 
@@ -8,6 +8,7 @@ from django_q.tasks import async_task
 from sync.models import ReportRun
 
 CARRY_OUT = "sync.tasks.carry_out_run"
+HANDLE_NOTICES = "sync.tasks.handle_notices_of_stripe"
 
 
 def enqueue_run(run: ReportRun) -> ReportRun:
@@ -24,3 +25,15 @@ def enqueue_run(run: ReportRun) -> ReportRun:
 
 def _hand_over(run_id: int) -> None:
     async_task(CARRY_OUT, run_id, task_name=f"run {run_id}", group="runs")
+
+
+def enqueue_notices() -> None:
+    """A worker looks after the notices that wait, after the commit.
+
+    A queue that does not answer is no reason to have Stripe send them again: the schedule takes them, too.
+    """
+    transaction.on_commit(_hand_over_notices, robust=True)
+
+
+def _hand_over_notices() -> None:
+    async_task(HANDLE_NOTICES, task_name="notices", group="notices", save=False)

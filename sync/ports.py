@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from sync.domain.changes import StripeEvent
 from sync.domain.invoices import InvoiceSource
+from sync.domain.notices import ErrorReportSource
 
 WindowSize = Literal["MINUTE", "HOUR"]
 
@@ -221,7 +222,7 @@ class MeterEventSender(Protocol):
         """Send one event and return Stripe's request id, or raise a `SyncError` that says what happened."""
 
 
-class BillingGateway(MeterEventSender, InvoiceSource, Protocol):
+class BillingGateway(MeterEventSender, InvoiceSource, ErrorReportSource, Protocol):
     """Stripe, as far as the console uses it. Lists go through all pages; raises `SyncError`s only."""
 
     def account(self) -> Account:

@@ -36,6 +36,13 @@ SCHEDULES = (
         first_after_minutes=15,
     ),
     DeclaredSchedule(
+        # A webhook asks for this by itself; here comes what the queue lost, and what failed before.
+        name="Handle Stripe's notices",
+        task="sync.tasks.handle_notices_of_stripe",
+        minutes=1,
+        keeps_result=False,
+    ),
+    DeclaredSchedule(
         name="Watch reporting", task="sync.tasks.watch_on_schedule", minutes=1, keeps_result=False
     ),
 )

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from sync.models import ReportRun
 from sync.operations.fold_idle_runs import fold_idle_runs
+from sync.operations.handle_notices import handle_notices
 from sync.operations.keep_run import RunIsTaken, fail_queued_run
 from sync.operations.report_request import ReportRequest
 from sync.operations.report_usage import report_usage
@@ -63,6 +64,22 @@ def watch_on_schedule() -> str:
     show_worker(f"{socket.gethostname()[:60]}, process {os.getpid()}", now=now)
     health = watch_reporting(now=now)
     return "; ".join(problem.sentence for problem in health.problems)
+
+
+def handle_notices_of_stripe() -> str:
+    """What Stripe told by webhook was worked on, whether a webhook asked for this or the schedule did."""
+    try:
+        connections = connect()
+        handled = handle_notices(
+            stripe=connections.stripe,
+            openmeter=connections.openmeter,
+            invoice_grace=connections.config.invoice_grace,
+            clock=timezone.now,
+            time_is_up=_time_is_up(connections.config.run_budget),
+        )
+    except SyncError as error:
+        return str(error)
+    return f"{handled.done} handled, {handled.left} left"
 
 
 def _scheduled(kind: ReportRun.Kind) -> ReportRun:

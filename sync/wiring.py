@@ -1,6 +1,7 @@
 """From configuration to clients, past the guard that refuses keys and addresses which must not be used."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -8,7 +9,9 @@ from sync.clients import openmeter_transport, stripe
 from sync.clients.openmeter import OpenMeterClient
 from sync.clients.openmeter_transport import OpenMeterTransport
 from sync.clients.stripe import StripeGateway
+from sync.clients.stripe_notices import read_snapshot, read_thin
 from sync.conf import STRIPE_ADDRESS, Config, load_config
+from sync.domain.notices import Notification
 from sync.operations.check_connections import StripeProbe
 from sync.operations.report_request import ReportRules
 from sync.ports import BillingGateway, Misconfigured, UsageSource
@@ -79,6 +82,28 @@ def connect_briefly(config: Config) -> Probes:
             )
         ),
     )
+
+
+NoticeReader = Callable[..., Notification]
+
+
+def snapshot_reader() -> Callable[[bytes, str], Notification]:
+    """Return what reads events of changed objects, by body and signature; `Misconfigured` without secret."""
+    secret = load_config().webhook_secret
+    return _reader(read_snapshot, secret, setting="STRIPE_WEBHOOK_SECRET")
+
+
+def thin_reader() -> Callable[[bytes, str], Notification]:
+    """Return what reads thin events; `Misconfigured` without secret."""
+    secret = load_config().thin_webhook_secret
+    return _reader(read_thin, secret, setting="STRIPE_THIN_WEBHOOK_SECRET")
+
+
+def _reader(read: NoticeReader, secret: str, *, setting: str) -> Callable[[bytes, str], Notification]:
+    if not secret:
+        message = f"This console takes no such events yet: {setting} is not set."
+        raise Misconfigured(message)
+    return lambda body, signature: read(body, signature=signature, secret=secret)
 
 
 def guard(config: Config) -> None:

@@ -267,6 +267,18 @@ class IncidentFactory(DjangoModelFactory):
     began_at = NOW
 
 
+class StripeNoticeFactory(DjangoModelFactory):
+    class Meta:
+        model = m.StripeNotice
+
+    event_id = factory.Sequence("evt_{}".format)
+    type = "customer.updated"
+    object_id = "cus_1"
+    object_kind = "customer"
+    livemode = False
+    created_at = received_at = next_attempt_at = NOW
+
+
 def subscribe(
     *,
     customer: m.Customer | None = None,

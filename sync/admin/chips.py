@@ -40,6 +40,7 @@ ATTEMPTS: Mapping[str, tuple[str, str, str]] = {
     "MeterRefused": ("meter refused", BAD, "speed"),
     "Misconfigured": ("not allowed", BAD, "key_off"),
     "Rejected": ("refused", BAD, "block"),
+    "RefusedLater": ("refused later", BAD, "block"),
 }
 """Word, tone and icon of what calls to Stripe come to, by the name of the error."""
 

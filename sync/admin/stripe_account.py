@@ -13,6 +13,7 @@ from sync.conf import Config, load_config
 from sync.models import Meter, StripeAccount
 from sync.operations.check_connections import ConnectionReport, check_connections
 from sync.ports import Misconfigured
+from sync.queries.waiting_notices import notice_facts
 from sync.wiring import connect_briefly, guard
 
 SHORTEST_KEY = 12
@@ -44,9 +45,22 @@ class StripeAccountAdmin(ReadOnlyAdmin):
             "config": config,
             "key_tail": _tail(config.stripe_key),
             "problem": _refused(config),
+            "webhooks": _webhooks(config),
             **(extra_context or {}),
         }
         return TemplateResponse(request, "sync/connections.html", context)
+
+
+def _webhooks(config: Config) -> list[dict[str, Any]]:
+    """Return how each of Stripe's webhooks stands."""
+    styles = (
+        ("What changed in Stripe", config.webhook_secret, "webhooks/stripe", False),
+        ("What Stripe refuses later", config.thin_webhook_secret, "webhooks/stripe/thin", True),
+    )
+    return [
+        {"name": name, "is_set_up": bool(secret), "address": address, "facts": notice_facts(thin=thin)}
+        for name, secret, address, thin in styles
+    ]
 
 
 def _checked() -> dict[str, Any]:

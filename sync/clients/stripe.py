@@ -10,6 +10,7 @@ import stripe
 from sync.clients.stripe_calls import Body, StripeCalls
 from sync.clients.stripe_errors import Peer
 from sync.clients.stripe_invoices import StripeInvoices
+from sync.clients.stripe_notices import StripeErrorReports
 from sync.clients.stripe_parsing import (
     parse_customer,
     parse_event,
@@ -48,7 +49,7 @@ BRIEFLY = (2.0, 4.0)
 """For somebody who waits before a page."""
 
 
-class StripeGateway(StripeInvoices):
+class StripeGateway(StripeInvoices, StripeErrorReports):
     """Implements `ports.BillingGateway`. Raises `SyncError`s only."""
 
     call_timeout_seconds = 15.0
@@ -68,14 +69,15 @@ class StripeGateway(StripeInvoices):
         self._livemode = livemode
         peer = Peer(base=base, key_tail=f"…{key[-4:]}")
         self._calls = StripeCalls(peer=peer, retry_pause_seconds=retry_pause_seconds)
-        self._api = stripe.StripeClient(
+        client = stripe.StripeClient(
             key,
             stripe_version=API_VERSION,
             base_addresses={"api": base},
             # Each attempt at delivery is a row of the ledger, so the SDK must not repeat by itself.
             max_network_retries=0,
             http_client=stripe.RequestsClient(timeout=timeout, session=stripe_session(base)),
-        ).v1
+        )
+        self._api, self._api_v2 = client.v1, client.v2
 
     def send_meter_event(self, event: MeterEvent) -> str:
         """Send one event, once, and return Stripe's request id."""

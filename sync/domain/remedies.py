@@ -83,6 +83,10 @@ FINDINGS: Mapping[str, str] = {
         "Stripe."
     ),
     "rejected": "Remove what Stripe names as the reason, then retry the refused reports.",
+    "refused_unnamed": (
+        "Compare what was sent shortly before with the usage that Stripe shows for the meter's customers: "
+        "what is missing there was not billed. Then resolve this."
+    ),
     "half_closed": (
         "Look at the held reports: release those that the open periods shall bill, dismiss the others."
     ),

@@ -6,6 +6,7 @@ from sync.models.findings import Finding
 from sync.models.invoices import Invoice, InvoiceLine
 from sync.models.ledger import CallBudget, DeliveryAttempt, Enrolment, UsageReport
 from sync.models.listings import Listing
+from sync.models.notices import StripeNotice
 from sync.models.pauses import Pause
 from sync.models.runs import ReportRun
 from sync.models.subscriptions import BillingPeriod, Subscription, SubscriptionItem, SubscriptionPause
@@ -28,6 +29,7 @@ __all__ = [
     "Price",
     "ReportRun",
     "StripeAccount",
+    "StripeNotice",
     "Subject",
     "Subscription",
     "SubscriptionItem",

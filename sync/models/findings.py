@@ -29,6 +29,7 @@ class Finding(models.Model):
         LATE = "late", "Usage arrived after its billing period closed"
         HALF_CLOSED = "half_closed", "One of several billing periods closed before usage arrived"
         REJECTED = "rejected", "Stripe refused a report"
+        REFUSED_UNNAMED = "refused_unnamed", "Stripe refused events without naming them all"
         UNKNOWN_OUTCOME = "unknown_outcome", "Nobody knows whether Stripe received a report"
         INVOICE_GONE = "invoice_gone", "An invoice with usage was voided or deleted"
         NOT_INVOICED = "not_invoiced", "Stripe made no invoice for usage that was reported"

@@ -71,21 +71,41 @@ def read_changes(
             stripe=stripe, openmeter=openmeter, clock=clock, invoice_grace=invoice_grace, progress=progress
         )
         return replace(summary, remark=f"All of Stripe was read: {why_all}.")
-    catalog = CatalogMirror(stripe=stripe, clock=clock, tally=Tally())
-    reading = _Reading(
-        catalog=catalog,
-        subscriptions=SubscriptionMirror(
-            catalog=catalog, invoice_grace=invoice_grace, pinned_at=account.pinned_at
-        ),
-        lists=MirrorLists(clock=clock, progress=progress, tally=catalog.tally),
-        invoices=InvoiceMirror(
-            stripe=stripe, clock=clock, progress=progress, tally=catalog.tally, grace=invoice_grace
-        ),
-        openmeter=openmeter,
+    reading = _Reading.of(
+        stripe=stripe, openmeter=openmeter, clock=clock, invoice_grace=invoice_grace, progress=progress
     )
     summary = reading.read(changed)
     mark_events_read(through=began_at)
     return summary
+
+
+def read_told(
+    told: list[StripeEvent],
+    *,
+    stripe: BillingGateway,
+    openmeter: UsageSource,
+    clock: Callable[[], datetime],
+    invoice_grace: timedelta,
+) -> None:
+    """What these events are about is mirrored as Stripe shows it now; `created_at` is when we were told.
+
+    What was read since then is left out: it shows the change already. The order of events does not matter,
+    nor how often they come. Few are expected: each object is a call. Safe to repeat, and beside a sync.
+    """
+    changed = _changed([told], progress=_tell_nobody, overlap=timedelta(0))
+    if changed:
+        reading = _Reading.of(
+            stripe=stripe,
+            openmeter=openmeter,
+            clock=clock,
+            invoice_grace=invoice_grace,
+            progress=_tell_nobody,
+        )
+        reading.read(changed)
+
+
+def _tell_nobody(_what: str) -> None:
+    """Nobody watches."""
 
 
 def _why_no_mark_will_do(mark: datetime | None, *, now: datetime) -> str:
@@ -112,8 +132,13 @@ class _Changed:
     at: datetime
 
 
-def _changed(pages: Iterable[list[StripeEvent]], *, progress: Progress) -> list[_Changed]:
-    """Return what the events are about, each object once, but what was read since it changed."""
+def _changed(
+    pages: Iterable[list[StripeEvent]], *, progress: Progress, overlap: timedelta = OVERLAP
+) -> list[_Changed]:
+    """Return what the events are about, each object once, but what was read since it changed.
+
+    What was read less than `overlap` after its change counts as unread.
+    """
     events: list[StripeEvent] = []
     for page in pages:
         events += page
@@ -127,11 +152,14 @@ def _changed(pages: Iterable[list[StripeEvent]], *, progress: Progress) -> list[
     return [
         _Changed(KINDS[kind], stripe_id, at)
         for kind in KINDS
-        for stripe_id, at in _unread(KINDS[kind], {i: at for (k, i), at in latest.items() if k == kind})
+        for stripe_id, at in _unread(
+            KINDS[kind], {i: at + overlap for (k, i), at in latest.items() if k == kind}
+        )
     ]
 
 
 def _unread(model: type[models.Model], changed: Mapping[str, datetime]) -> Iterable[tuple[str, datetime]]:
+    """Return those that were not read since these instants."""
     table: models.Manager[Any] = model._default_manager  # noqa: SLF001 - Django's documented accessor
     ids = list(changed)
     read_at: dict[str, datetime] = {}
@@ -141,7 +169,7 @@ def _unread(model: type[models.Model], changed: Mapping[str, datetime]) -> Itera
     return [
         (stripe_id, at)
         for stripe_id, at in changed.items()
-        if stripe_id not in read_at or read_at[stripe_id] < at + OVERLAP
+        if stripe_id not in read_at or read_at[stripe_id] < at
     ]
 
 
@@ -154,6 +182,31 @@ class _Reading:
     lists: MirrorLists
     invoices: InvoiceMirror
     openmeter: UsageSource
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        stripe: BillingGateway,
+        openmeter: UsageSource,
+        clock: Callable[[], datetime],
+        invoice_grace: timedelta,
+        progress: Progress,
+    ) -> "_Reading":
+        """Return one that is about to begin."""
+        catalog = CatalogMirror(stripe=stripe, clock=clock, tally=Tally())
+        pinned_at = StripeAccount.objects.get().pinned_at
+        return cls(
+            catalog=catalog,
+            subscriptions=SubscriptionMirror(
+                catalog=catalog, invoice_grace=invoice_grace, pinned_at=pinned_at
+            ),
+            lists=MirrorLists(clock=clock, progress=progress, tally=catalog.tally),
+            invoices=InvoiceMirror(
+                stripe=stripe, clock=clock, progress=progress, tally=catalog.tally, grace=invoice_grace
+            ),
+            openmeter=openmeter,
+        )
 
     def read(self, changed: list[_Changed]) -> MirrorSummary:
         """The objects are mirrored, with all that follows from them."""

@@ -37,6 +37,7 @@ SEES = {
     "sync.price": EVERYBODY,
     "sync.reportrun": EVERYBODY,
     "sync.stripeaccount": EVERYBODY,
+    "sync.stripenotice": EVERYBODY,
     "sync.subject": EVERYBODY,
     "sync.subscription": EVERYBODY,
     "sync.subscriptionitem": EVERYBODY,

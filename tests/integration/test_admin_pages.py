@@ -26,6 +26,7 @@ from tests.factories import (
     PauseFactory,
     ReportRunFactory,
     StripeAccountFactory,
+    StripeNoticeFactory,
     SubjectFactory,
     SubscriptionItemFactory,
     SubscriptionPauseFactory,
@@ -59,6 +60,7 @@ def fill_one(number, run):
     report = UsageReportFactory(enrolment=EnrolmentFactory(customer=customer, meter=meter), run=run)
     PauseFactory(customer=customer)
     IncidentFactory(ended_at=NOW)
+    StripeNoticeFactory(meter=meter, report={"codes": {"no_meter": 1}})
     DeliveryAttemptFactory(report=report)
     FindingFactory(customer=customer, meter=meter, item=item)
     UsageDayFactory(meter=meter)

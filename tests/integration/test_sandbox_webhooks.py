@@ -110,11 +110,14 @@ class TestRefusedLater:
 
     def test_are_kept_over_a_restart(self, tmp_path):
         state = tmp_path / "state.sqlite3"
-        with SandboxServer(state=state) as server, stripe_client(server.stripe_url) as client:
-            with SandboxControl(server.base_url) as control:
-                who = subscribe(client)
-                control.refuse_later()
-                send_event(client, who)
+        with (
+            SandboxServer(state=state) as server,
+            stripe_client(server.stripe_url) as client,
+            SandboxControl(server.base_url) as control,
+        ):
+            who = subscribe(client)
+            control.refuse_later()
+            send_event(client, who)
         with SandboxServer(state=state) as server, SandboxControl(server.base_url) as control:
             assert control.totals() == {}
             assert "refused later" in control.landings()[0]["why"]

@@ -11,6 +11,7 @@ from sync.checks import (
     check_no_debug_with_live_key,
     check_reports_beat_the_invoice,
     check_secret_key,
+    check_webhook_secrets,
 )
 from sync.models import Meter
 
@@ -29,6 +30,23 @@ def ids(messages):
 def test_a_live_key_stays_at_stripe(settings, key, address, found):
     settings.STRIPE_KEY, settings.STRIPE_API_BASE = key, address
     assert ids(check_live_key_stays_at_stripe()) == found
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "thin", "found"),
+    [
+        ("", "", 0),
+        ("whsec_1", "", 0),
+        ("whsec_1", "whsec_2", 0),
+        ("whsec_1", "whsec_1", 1),
+        ("sk_test_1", "we_1", 2),
+    ],
+)
+def test_webhook_secrets_are_such(settings, snapshots, thin, found):
+    settings.STRIPE_WEBHOOK_SECRET, settings.STRIPE_THIN_WEBHOOK_SECRET = snapshots, thin
+    messages = check_webhook_secrets()
+    assert ids(messages) == ["sync.E005"] * found
+    assert not any("sk_test_1" in str(message) for message in messages)
 
 
 @pytest.mark.parametrize(

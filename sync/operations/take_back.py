@@ -1,0 +1,234 @@
+"""Take back what Stripe had taken and refused later: it was not billed, so the ledger must not say it was."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db import transaction
+
+from sync.domain.notices import ErrorReport, Refused, possible_identifiers
+from sync.models import DeliveryAttempt, Finding, Meter, StripeNotice, UsageReport
+from sync.operations.pause_reporting import pause_for_stripe
+from sync.operations.record_findings import (
+    FoundIssue,
+    about_report,
+    end_report_findings,
+    record_findings,
+)
+from sync.operations.sum_up_days import mark_days, sum_up_days_after_commit
+
+Status = UsageReport.Status
+
+TAKEN = (Status.DELIVERED, Status.UNKNOWN, Status.PENDING)
+"""Rows that Stripe may have taken. One that is `sending` waits for its own answer first, or it would be
+written over ours; every other row was settled in some other way, and stays so."""
+OUTCOME = "RefusedLater"
+"""What an attempt is called that Stripe took and refused later."""
+
+
+def take_back(notice: StripeNotice, report: ErrorReport, *, now: datetime) -> str:
+    """What the report names is refused in the ledger, with its code and a finding, and waits for a person.
+
+    The notice says what came of it, and whether Stripe refused more than it names. Return "" once it is
+    handled; where a named report is being sent right now, nothing has changed for it yet, and the sentence
+    that is returned says so: call this again. Safe to repeat: a row is taken back once.
+    """
+    with transaction.atomic():
+        # A second worker waits here, and finds the notice handled.
+        notice = StripeNotice.objects.select_for_update(of=("self",)).get(pk=notice.pk)
+        if notice.handled_at:
+            return ""
+        found = _find(report)
+        _take_back_rows(found, now=now)
+        if found.on_their_way:
+            return "A report that it names is being sent; its answer is waited for."
+        _write_down(notice, report, found, now=now)
+    return ""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Found:
+    """The rows that a report names, locked, and what it says of each."""
+
+    rows: list[UsageReport]
+    reasons: Mapping[int, Refused]
+    taken_back: list[UsageReport] = field(default_factory=list)
+    replaced: list[UsageReport] = field(default_factory=list)
+
+    @property
+    def on_their_way(self) -> bool:
+        """Whether a row's own answer is still to come."""
+        return any(row.status == Status.SENDING for row in self.rows)
+
+    def unnamed(self, report: ErrorReport) -> int:
+        """Return how many refused events are none of these rows."""
+        return max(report.count, len(report.samples)) - len(self.rows)
+
+
+def _find(report: ErrorReport) -> _Found:
+    """Lock the rows that are named, by identifier, by Idempotency-Key or by Stripe's request."""
+    by_name: dict[str, Refused] = {}
+    for sample in report.samples:
+        for name in possible_identifiers(sample.names):
+            by_name.setdefault(name, sample)
+    requests = [name for name in by_name if name.startswith("req_")]
+    ids = set(UsageReport.objects.filter(identifier__in=by_name).values_list("pk", flat=True))
+    if requests:
+        ids |= set(UsageReport.objects.filter(stripe_request_id__in=requests).values_list("pk", flat=True))
+    rows = list(
+        UsageReport.objects.select_for_update(of=("self",))
+        .select_related("enrolment__meter", "enrolment__customer", "run", "sent_by")
+        .filter(pk__in=ids)
+        .order_by("enrolment", "slice_start", "-revision")
+    )
+    reasons = {row.pk: by_name.get(row.identifier) or by_name[row.stripe_request_id] for row in rows}
+    return _Found(rows=rows, reasons=reasons)
+
+
+def _take_back_rows(found: _Found, *, now: datetime) -> None:
+    attempts = []
+    for row in found.rows:  # the newest revision of a slice first
+        if row.status not in TAKEN:
+            continue
+        reason = found.reasons[row.pk]
+        why = f"Stripe took it and refused it later ({reason.code or 'no code'}): {reason.message}"
+        attempts.append(_attempt(row, reason, now))
+        row.delivered_at = row.next_attempt_at = None
+        row.maybe_arrived = False
+        if newer := _in_force_instead(row):
+            row.status, row.error = Status.REPLACED, ""
+            row.decision = f"{why} Revision {newer} of the same hour stands in its place."[:2000]
+            found.replaced.append(row)
+        else:
+            row.status, row.error = Status.REJECTED, f"{why} So it was not billed."
+            found.taken_back.append(row)
+        row.save(
+            update_fields=["status", "delivered_at", "next_attempt_at", "maybe_arrived", "error", "decision"]
+        )
+    DeliveryAttempt.objects.bulk_create(attempts)
+    changed = [*found.taken_back, *found.replaced]
+    if changed:
+        # It is known now what became of one whose outcome nobody knew.
+        end_report_findings(changed, now=now, resolution="Stripe said that it refused it.")
+        record_findings([about_report(row, Finding.Kind.REJECTED) for row in found.taken_back], now=now)
+        mark_days([(row.enrolment.meter_id, row.slice_start) for row in changed], now=now)
+        sum_up_days_after_commit(now=now)
+
+
+def _in_force_instead(row: UsageReport) -> int | None:
+    """Return the newer revision that stands for the hour where one value does; nothing of it is missing."""
+    if not row.enrolment.meter.sets_hours:
+        return None
+    newer = UsageReport.objects.filter(
+        enrolment=row.enrolment, slice_start=row.slice_start, revision__gt=row.revision
+    ).exclude(status__in=[*UsageReport.WITHDRAWN, Status.DISMISSED])
+    return newer.order_by("-revision").values_list("revision", flat=True).first()
+
+
+def _attempt(row: UsageReport, reason: Refused, now: datetime) -> DeliveryAttempt:
+    return DeliveryAttempt(
+        report=row,
+        run=row.sender or row.run,
+        number=row.attempts,
+        outcome=OUTCOME,
+        code=reason.code[:100],
+        message=reason.message[:2000],
+        stripe_request_id=row.stripe_request_id,
+        attempted_at=now,
+    )
+
+
+def _write_down(notice: StripeNotice, report: ErrorReport, found: _Found, *, now: datetime) -> None:
+    meters = _meters(report, found)
+    unnamed = found.unnamed(report)
+    notice.report = _as_json(report)
+    notice.meter = meters[0] if len(meters) == 1 else None
+    notice.validation_start, notice.validation_end = report.validation_start, report.validation_end
+    notice.needs_comparison = unnamed > 0
+    notice.handled_at, notice.next_attempt_at, notice.error = now, None, ""
+    notice.outcome = _outcome(report, found, unnamed)
+    notice.save()
+    if unnamed > 0:
+        record_findings([_about_unnamed(notice, report, unnamed)], now=now)
+    if report.concerns_meter:
+        _stop_meters(meters, report, notice, now=now)
+
+
+def _meters(report: ErrorReport, found: _Found) -> list[Meter]:
+    """Return the meters it is about: the one it names, else those of the rows that it names."""
+    named = list(Meter.objects.filter(stripe_id=report.meter_id)) if report.meter_id else []
+    current = [meter for meter in named if meter.deleted_at is None]
+    return (
+        current or named or list({row.enrolment.meter.pk: row.enrolment.meter for row in found.rows}.values())
+    )
+
+
+def _outcome(report: ErrorReport, found: _Found, unnamed: int) -> str:
+    said = [f"Stripe refused {_events(max(report.count, len(report.samples)))} it had taken."]
+    said.append(f"{_reports(len(found.taken_back))} taken back into the ledger as refused.")
+    if found.replaced:
+        said.append(f"{_reports(len(found.replaced))} had been revised, and nothing of them is missing.")
+    if before := len(found.rows) - len(found.taken_back) - len(found.replaced):
+        said.append(f"{_reports(before)} had been settled before.")
+    if unnamed > 0:
+        said.append(f"{_events(unnamed)} not among the ledger's, or not named.")
+    return " ".join(said)
+
+
+def _events(count: int) -> str:
+    return "1 event" if count == 1 else f"{count} events"
+
+
+def _reports(count: int) -> str:
+    return "1 report" if count == 1 else f"{count} reports"
+
+
+def _about_unnamed(notice: StripeNotice, report: ErrorReport, unnamed: int) -> FoundIssue:
+    what = f"of meter {notice.meter.event_name}" if notice.meter else "of a meter that it does not know"
+    between = ""
+    if report.validation_start and report.validation_end:
+        start, end = report.validation_start, report.validation_end
+        between = f" when it looked between {start:%Y-%m-%d %H:%M:%S} and {end:%H:%M:%S} UTC"
+    codes = ", ".join(sorted({one.code for one in report.counts if one.code})) or "no code given"
+    return FoundIssue(
+        kind=Finding.Kind.REFUSED_UNNAMED,
+        fingerprint=f"notice:{notice.event_id}",
+        message=(
+            f"Stripe refused events {what} that it had taken{between} ({codes}), and {unnamed} of them "
+            f"{'is' if unnamed == 1 else 'are'} not known to this ledger by name. What was sent shortly "
+            "before may not be billed: compare it with the usage that Stripe shows for the meter."
+        ),
+        meter_id=notice.meter_id,
+    )
+
+
+def _stop_meters(
+    meters: Sequence[Meter], report: ErrorReport, notice: StripeNotice, *, now: datetime
+) -> None:
+    """Meters that Stripe refuses as a whole stand still, unless they were read as active since."""
+    reason = report.summary or "it refuses every event of it."
+    for meter in Meter.objects.filter(pk__in=[meter.pk for meter in meters]):
+        if meter.active and meter.deleted_at is None and meter.fetched_at >= notice.received_at:
+            continue
+        if pause_for_stripe(meter, reason=reason, now=now):
+            issue = FoundIssue(
+                kind=Finding.Kind.METER_REFUSED,
+                fingerprint=f"meter:{meter.stripe_id}",
+                message=(
+                    f"Stripe refuses every event of {meter.event_name}: {reason} Its reports wait. "
+                    "Reactivate the meter in Stripe, then sync with Stripe and report usage."
+                ),
+                meter_id=meter.pk,
+            )
+            record_findings([issue], now=now)
+
+
+def _as_json(report: ErrorReport) -> dict[str, object]:
+    return {
+        "summary": report.summary,
+        "count": report.count,
+        "codes": {one.code: one.count for one in report.counts},
+        "samples": [
+            {"code": one.code, "message": one.message, "names": list(one.names)} for one in report.samples
+        ],
+    }
