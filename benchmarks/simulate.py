@@ -1,10 +1,10 @@
 """Play many lives and say whether anything was lost or doubled.
 
 `python -m benchmarks.simulate --lives 100 [--seed 1] [--jobs 2]
-[--database sqlite|postgres://postgres@127.0.0.1:5432/]`
+[--database sqlite|postgres://postgres@127.0.0.1:5432/] [--switch straddling_hour_window=start …]`
 
 A life that fails is cut down to what it needs and printed as a script, which belongs into
-`tests/functional/test_lives_that_failed.py`. The last line is the sum of all.
+`tests/simulation/lives.py`. The last line is the sum of all.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -23,8 +24,11 @@ MOST_SHORTENED = 3
 """So many failing lives of one process are cut down; more are only counted."""
 
 
-def play_lives(seeds: range, where: str) -> Counter[str]:
-    """Return what these lives came to; failing ones are printed. For a process of its own."""
+def play_lives(seeds: range, where: str, switches: Sequence[str]) -> Counter[str]:
+    """Return what these lives came to; failing ones are printed. For a process of its own.
+
+    A switch is a setting of the sandbox and its value, in force from the beginning of each life.
+    """
     with fresh_database(where) as database:
         os.environ |= {
             "IGNORE_DOTENV": "1",
@@ -33,7 +37,7 @@ def play_lives(seeds: range, where: str) -> Counter[str]:
         }
         _set_up()
         try:
-            return _play(seeds)
+            return _play(seeds, switches)
         finally:
             from django.db import connections
 
@@ -55,11 +59,12 @@ def _set_up() -> None:
             cursor.execute("PRAGMA synchronous = OFF")  # nobody pulls the plug on a simulation
 
 
-def _play(seeds: range) -> Counter[str]:
+def _play(seeds: range, switches: Sequence[str]) -> Counter[str]:
     from sync.sandbox.server import SandboxServer
     from tests.sandbox_client import SandboxControl
     from tests.simulation.draw import draw_life
     from tests.simulation.run import shortened, theatre
+    from tests.simulation.script import under
 
     total: Counter[str] = Counter()
     with (
@@ -68,7 +73,7 @@ def _play(seeds: range) -> Counter[str]:
         theatre(server, control) as stage,
     ):
         for seed in seeds:
-            life = draw_life(Random(seed))  # noqa: S311 - not a secret
+            life = under(switches, draw_life(Random(seed)))  # noqa: S311 - not a secret
             try:
                 played = stage.play(life)
             except BaseException:
@@ -93,12 +98,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the first life; each has its own")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--database", default="sqlite", help="sqlite, or a PostgreSQL server's address")
+    parser.add_argument("--switch", nargs="*", default=[], help="settings of the sandbox, as name=value")
     options = parser.parse_args()
     began = time.monotonic()
     seeds = range(options.seed, options.seed + options.lives)
     parts = [seeds[number :: options.jobs] for number in range(options.jobs)]
+    play = partial(play_lives, where=options.database, switches=options.switch)
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
-        total = sum(pool.map(play_lives, parts, [options.database] * len(parts)), Counter())
+        total = sum(pool.map(play, parts), Counter())
     seconds = time.monotonic() - began
     print(f"{total['lives'] / seconds:.2f} lives a second, {options.jobs} processes, {options.database}")
     print(f"also: {dict(total)}")

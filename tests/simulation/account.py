@@ -154,6 +154,8 @@ class Account:
 
     looks_at_stripe: list[int] = field(default_factory=list)
     """When the console read all of Stripe."""
+    switches: dict[str, str] = field(default_factory=dict)
+    """What Stripe does where it is not established, if it is not what the sandbox does by itself."""
 
     def contracts_of(self, customer: str, meter: str) -> list[Contract]:
         """Return what bills a customer on a meter, oldest first."""

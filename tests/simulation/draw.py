@@ -22,7 +22,18 @@ STARTS = (
     "2026-05-31T23:00:01",
     "2026-10-24T12:34:56",
 )
-MOST_WORK = 10
+SWITCHES = {
+    "event_at_period_end": "this",
+    "straddling_hour_window": "start",
+    "first_period_invoice_finalizes": "at_once",
+    "change_invoice_finalizes": "at_once",
+    "cancel_at_mid_period": "discarded",
+    "usage_before_pause": "dropped",
+    "window_revised_after_price_change": "whole",
+    "graduated_lines": "each_tier",
+}
+"""What Stripe may do as well where it is not established what it does."""
+MOST_WORK, MOST_WORK_WHEN_BUSY = 10, 40
 POINTS = (
     "mirrored",
     "measuring",
@@ -53,6 +64,8 @@ class _Drawing:
         start = datetime.fromisoformat(f"{self.pick(STARTS)}+00:00")
         self.start = int(start.timestamp())
         self.end = self.start + random.randint(25, 75) * DAY
+        self.busy = self.chance(8)
+        """Whether far more happens than in most lives: some hundred reports."""
         self.contracts: list[Contract] = []
         self.meters: list[str] = []
 
@@ -67,6 +80,9 @@ class _Drawing:
 
     def life(self) -> Life:
         """Return it, acts in order; what happens at one instant stays in the order in which it was added."""
+        for name, value in SWITCHES.items():
+            if FEATURES["final invoices are compared"] and self.chance(20):
+                self.add(self.start, "switch", name, value)
         for number in range(self.pick((1, 1, 1, 2))):
             self.meters.append(f"m{number}")
             self.add(self.start, "meter", f"m{number}", "window=hour" if self.chance(35) else "")
@@ -166,7 +182,7 @@ class _Drawing:
 
     def _use(self, instants: Sequence[int]) -> None:
         """Add what is used: mostly at once, some of it late, and some that is deleted again."""
-        for _ in range(self.random.randint(4, 30)):
+        for _ in range(self.random.randint(60, 200) if self.busy else self.random.randint(4, 30)):
             one = self.pick(self.contracts)
             at = max(self._near(instants), self.start)
             ago = self.pick((0, 0, 0, 0, 30, 900, 2 * HOUR, 5 * HOUR, 3 * DAY))
@@ -182,9 +198,12 @@ class _Drawing:
         """Add runs: after boundaries, around the hour in which invoices are open, and in between."""
         soon = (125, 10 * MINUTE, 30 * MINUTE, 57 * MINUTE, 3481, 59 * MINUTE, 61 * MINUTE, 3 * HOUR, DAY)
         times = {instant + self.pick(soon) for instant in instants if self.chance(85)}
-        times |= {self.random.randrange(self.start, self.end) for _ in range(self.random.randint(1, 5))}
+        times |= {
+            self.random.randrange(self.start, self.end)
+            for _ in range(self.random.randint(1, 40 if self.busy else 5))
+        }
         chosen = sorted(times)
-        while len(chosen) > MOST_WORK:
+        while len(chosen) > (MOST_WORK_WHEN_BUSY if self.busy else MOST_WORK):
             del chosen[self.random.randrange(len(chosen))]
         for at in chosen:
             self._one_run(at)

@@ -50,6 +50,12 @@ class Owner:
         with self._unhindered():
             return self.world.stripe(method, path, **form)
 
+    def do_switch(self, act: Act) -> None:
+        """`switch cancel_at_mid_period discarded`: what Stripe does is not established; here it does this."""
+        name, value = act.args
+        self.world.control.settings(**{name: value})
+        self.account.switches[name] = value
+
     def do_meter(self, act: Act) -> None:
         """`meter m0 window=hour`: a meter on both sides."""
         name = act.args[0]

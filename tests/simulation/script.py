@@ -1,5 +1,6 @@
 """What happens in a life: instructions at instants, and the text that a failing life is kept as."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -45,3 +46,9 @@ def read_life(text: str) -> Life:
         instant = int(datetime.fromisoformat(f"{at}+00:00").timestamp())
         acts.append(Act(instant, what, tuple(args)))
     return Life(tuple(acts))
+
+
+def under(switches: Iterable[str], life: Life) -> Life:
+    """Return the life with settings of the sandbox (`name=value`) in force from its beginning."""
+    first = [Act(life.acts[0].at, "switch", tuple(switch.split("=", 1))) for switch in switches]
+    return Life((*first, *life.acts))
