@@ -69,7 +69,7 @@ class StripeGateway(StripeInvoices, StripeErrorReports):
         self._livemode = livemode
         peer = Peer(base=base, key_tail=f"…{key[-4:]}")
         self._calls = StripeCalls(peer=peer, retry_pause_seconds=retry_pause_seconds)
-        client = stripe.StripeClient(
+        self._client = stripe.StripeClient(
             key,
             stripe_version=API_VERSION,
             base_addresses={"api": base},
@@ -77,7 +77,7 @@ class StripeGateway(StripeInvoices, StripeErrorReports):
             max_network_retries=0,
             http_client=stripe.RequestsClient(timeout=timeout, session=stripe_session(base)),
         )
-        self._api, self._api_v2 = client.v1, client.v2
+        self._api = self._client.v1
 
     def send_meter_event(self, event: MeterEvent) -> str:
         """Send one event, once, and return Stripe's request id."""

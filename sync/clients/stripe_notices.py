@@ -7,9 +7,9 @@ from typing import Any
 
 import stripe
 
-from sync.clients.stripe_calls import Body, StripeCalls
+from sync.clients.stripe_calls import PAGE, Body, StripeCalls
 from sync.clients.stripe_errors import clean
-from sync.domain.notices import ErrorCount, ErrorReport, Notification, Refused
+from sync.domain.notices import REFUSALS, ErrorCount, ErrorReport, Notification, Refused
 from sync.ports import InvalidInput
 
 TOLERANCE_SECONDS = 300
@@ -78,12 +78,39 @@ def _verify(body: bytes, signature: str, secret: str) -> None:
 class StripeErrorReports:
     """Implements `domain.notices.ErrorReportSource` over the calls of a gateway."""
 
-    _api_v2: Any
+    _client: stripe.StripeClient
     _calls: StripeCalls
 
     def error_report(self, event_id: str) -> ErrorReport:
         """Return what Stripe keeps of the event."""
-        return self._calls.read(lambda: self._api_v2.core.events.retrieve(event_id), parse_error_report)
+        return self._calls.read(lambda: self._client.v2.core.events.retrieve(event_id), parse_error_report)
+
+    def refusals(self, *, since: datetime) -> Iterator[list[Notification]]:
+        """Yield the thin events that tell of refused events, newest first; Stripe keeps them for 30 days."""
+        asked: Any = {"types": sorted(REFUSALS), "created": {"gte": _as_text(since)}, "limit": PAGE}
+        page = self._calls.read(lambda: self._client.v2.core.events.list(asked), dict)
+        while True:
+            yield [self._calls.read_answer(row, _told) for row in page.get("data") or []]
+            address = page.get("next_page_url")
+            if not address:
+                return
+            page = self._calls.read(lambda url=address: self._page(url), dict)  # type: ignore[misc]
+
+    def _page(self, address: str) -> stripe.StripeObject:
+        return self._client.deserialize(self._client.raw_request("get", address), api_mode="V2")
+
+
+def _told(body: Body) -> Notification:
+    related = _part(body, "related_object")
+    return Notification(
+        id=_name(body["id"]),
+        type=_name(body["type"]),
+        created_at=_instant(body["created"]),
+        livemode=bool(body["livemode"]),
+        account=str(body.get("context") or ""),
+        object_id=str(related.get("id") or ""),
+        object_kind=str(related.get("type") or ""),
+    )
 
 
 def parse_error_report(body: Body) -> ErrorReport:
@@ -136,6 +163,10 @@ def _name(value: object) -> str:
 def _instant(value: object) -> datetime:
     at = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _as_text(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _instant_or_none(value: object) -> datetime | None:

@@ -84,6 +84,9 @@ class ErrorReportSource(Protocol):
     def error_report(self, event_id: str) -> ErrorReport:
         """Return what the event says; `NotFound` once Stripe keeps it no more (30 days)."""
 
+    def refusals(self, *, since: datetime) -> Iterator[list[Notification]]:
+        """Yield events that tell of refused ones, from `since` on, newest first, a page at a time."""
+
 
 def possible_identifiers(names: Iterable[str]) -> Iterator[str]:
     """Yield the identifiers of ours that these names may mean.

@@ -14,6 +14,8 @@ class StripeAccount(models.Model):
     pinned_at = models.DateTimeField()
     events_read_through = models.DateTimeField(null=True, blank=True)
     """Everything that changed in Stripe before this was read again; null until the first full sync."""
+    refusals_read_through = models.DateTimeField(null=True, blank=True)
+    """Every report of events that Stripe refused later was kept up to this; null until the first look."""
 
     class Meta:
         verbose_name, verbose_name_plural = "connection", "connections"

@@ -41,6 +41,8 @@ class MirrorSummary:
     openmeter_problem: str
     invoices_problem: str = ""
     """A sentence where the key may not read invoices: periods then close as the setting says."""
+    refusals_problem: str = ""
+    """A sentence where it cannot be known what Stripe refused after it had taken it."""
     remark: str = ""
     """What people should know about how it was read."""
     went_on: bool = False

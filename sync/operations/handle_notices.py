@@ -4,9 +4,10 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from sync.domain.changes import StripeEvent
 from sync.domain.notices import REFUSALS
@@ -14,6 +15,7 @@ from sync.models import StripeAccount, StripeNotice
 from sync.operations.keep_notice import forget_old_notices
 from sync.operations.pin_account import pin_account
 from sync.operations.read_changes import read_told
+from sync.operations.show_unnamed import show_unread
 from sync.operations.take_back import take_back
 from sync.ports import BillingGateway, NotFound, SyncError, UsageSource
 from sync.queries.waiting_notices import due_notices
@@ -26,6 +28,8 @@ CLAIM = timedelta(minutes=10)
 """So long nobody else takes what somebody has taken; reading a batch takes well under a minute."""
 STILL_ON_ITS_WAY = timedelta(minutes=1)
 """A report whose own answer is not written yet is looked at again after this."""
+SHOWN_AFTER = 2
+"""So often reading what Stripe refused may fail before people are told that it did."""
 LONGEST_PAUSE = timedelta(hours=1)
 
 
@@ -44,6 +48,7 @@ def handle_notices(
     invoice_grace: timedelta,
     clock: Callable[[], datetime],
     time_is_up: Callable[[], bool] = lambda: False,
+    refusals_only: bool = False,
 ) -> Handled:
     """Every notice that was due is handled, or says why not and when it is tried again.
 
@@ -53,11 +58,12 @@ def handle_notices(
     """
     forget_old_notices(now=clock())
     done = left = 0
-    if not due_notices(now=clock()).exists() or not StripeAccount.objects.exists():
+    due = partial(due_notices, refusals_only=refusals_only)
+    if not due(now=clock()).exists() or not StripeAccount.objects.exists():
         return Handled()
     pin_account(stripe.account(), now=clock())
     handling = _Handling(stripe=stripe, openmeter=openmeter, invoice_grace=invoice_grace, clock=clock)
-    while not time_is_up() and (taken := _take(now=clock())):
+    while not time_is_up() and (taken := _take(due(now=clock()), now=clock())):
         for group in _groups(taken):
             if handling.handle(group):
                 done += len(group)
@@ -66,10 +72,10 @@ def handle_notices(
     return Handled(done=done, left=left)
 
 
-def _take(*, now: datetime) -> list[StripeNotice]:
+def _take(due: QuerySet[StripeNotice], *, now: datetime) -> list[StripeNotice]:
     """Return notices that nobody else takes for a while; each time as it stood before."""
     with transaction.atomic():
-        taken = list(due_notices(now=now).select_for_update(of=("self",))[:BATCH])
+        taken = list(due.select_for_update(of=("self",))[:BATCH])
         StripeNotice.objects.filter(pk__in=[one.pk for one in taken]).update(next_attempt_at=now + CLAIM)
     return taken
 
@@ -130,7 +136,9 @@ class _Handling:
         try:
             report = self.stripe.error_report(notice.event_id)
         except NotFound:
-            _finish([notice], "Stripe keeps this event no more: nothing is known of it.", now=self.clock())
+            gone = "Stripe keeps this event no more: nothing is known of it."
+            show_unread(notice, gone, now=self.clock())
+            _finish([notice], gone, now=self.clock())
             return True
         if report.concerns_meter and report.meter_id:
             meter = StripeEvent(
@@ -150,6 +158,9 @@ class _Handling:
 
     def _try_again(self, group: Sequence[StripeNotice], why: str) -> None:
         now = self.clock()
+        for one in group:
+            if one.type in REFUSALS and one.attempts >= SHOWN_AFTER:
+                show_unread(one, why, now=now)
         for attempts in {one.attempts for one in group}:
             pause = min(timedelta(minutes=1) * 2 ** min(attempts, 10), LONGEST_PAUSE)
             StripeNotice.objects.filter(

@@ -148,6 +148,8 @@ class ReportJob:
             return
         if summary.invoices_problem:
             self.remarks.notes.append(summary.invoices_problem)
+        if summary.refusals_problem:
+            self.remarks.notes.append(summary.refusals_problem)
         if summary.openmeter_problem:
             self.remarks.fail(summary.openmeter_problem)
 

@@ -9,8 +9,7 @@ from sync.operations.begin_run import begin_checked_run
 from sync.operations.conclude_mirror import MirrorSummary
 from sync.operations.keep_run import Heartbeat, end_run, interrupt_lapsed_runs
 from sync.operations.mirror_lists import count_in, step_of
-from sync.operations.mirror_whole import mirror_whole
-from sync.operations.read_changes import read_changes
+from sync.operations.mirror_whole import mirror_changes, mirror_whole
 from sync.ports import BillingGateway, SyncError, UsageSource
 from sync.queries.pauses import open_pauses
 from sync.queries.unfinished_sync import unfinished_sync
@@ -62,7 +61,7 @@ def sync_stripe(
         if time_is_up():
             raise _Stopped(Status.PARTIAL)
 
-    mirror = read_changes if run.kind == ReportRun.Kind.CHANGES else mirror_whole
+    mirror = mirror_changes if run.kind == ReportRun.Kind.CHANGES else mirror_whole
     try:
         summary = mirror(
             stripe=stripe, openmeter=openmeter, clock=clock, invoice_grace=invoice_grace, progress=watch
@@ -91,7 +90,7 @@ def sync_stripe(
 
 
 def _notes(run: ReportRun, summary: MirrorSummary) -> list[str]:
-    remark = [one for one in (summary.remark, summary.invoices_problem) if one]
+    remark = [one for one in (summary.remark, summary.invoices_problem, summary.refusals_problem) if one]
     if run.kind == ReportRun.Kind.CHANGES:
         return remark
     return [*remark, *(pause.sentence for pause in open_pauses())]

@@ -15,6 +15,7 @@ from sync.operations.record_findings import (
     end_report_findings,
     record_findings,
 )
+from sync.operations.show_unnamed import show_unnamed
 from sync.operations.sum_up_days import mark_days, sum_up_days_after_commit
 
 Status = UsageReport.Status
@@ -148,8 +149,7 @@ def _write_down(notice: StripeNotice, report: ErrorReport, found: _Found, *, now
     notice.handled_at, notice.next_attempt_at, notice.error = now, None, ""
     notice.outcome = _outcome(report, found, unnamed)
     notice.save()
-    if unnamed > 0:
-        record_findings([_about_unnamed(notice, report, unnamed)], now=now)
+    show_unnamed(notice, report, unnamed=unnamed, now=now)
     if report.concerns_meter:
         _stop_meters(meters, report, notice, now=now)
 
@@ -181,25 +181,6 @@ def _events(count: int) -> str:
 
 def _reports(count: int) -> str:
     return "1 report" if count == 1 else f"{count} reports"
-
-
-def _about_unnamed(notice: StripeNotice, report: ErrorReport, unnamed: int) -> FoundIssue:
-    what = f"of meter {notice.meter.event_name}" if notice.meter else "of a meter that it does not know"
-    between = ""
-    if report.validation_start and report.validation_end:
-        start, end = report.validation_start, report.validation_end
-        between = f" when it looked between {start:%Y-%m-%d %H:%M:%S} and {end:%H:%M:%S} UTC"
-    codes = ", ".join(sorted({one.code for one in report.counts if one.code})) or "no code given"
-    return FoundIssue(
-        kind=Finding.Kind.REFUSED_UNNAMED,
-        fingerprint=f"notice:{notice.event_id}",
-        message=(
-            f"Stripe refused events {what} that it had taken{between} ({codes}), and {unnamed} of them "
-            f"{'is' if unnamed == 1 else 'are'} not known to this ledger by name. What was sent shortly "
-            "before may not be billed: compare it with the usage that Stripe shows for the meter."
-        ),
-        meter_id=notice.meter_id,
-    )
 
 
 def _stop_meters(

@@ -9,9 +9,10 @@ from sync.domain.notices import REFUSALS
 from sync.models import StripeNotice
 
 
-def due_notices(*, now: datetime) -> QuerySet[StripeNotice]:
+def due_notices(*, now: datetime, refusals_only: bool = False) -> QuerySet[StripeNotice]:
     """Return the notices that somebody may take now, oldest first."""
-    return StripeNotice.objects.filter(next_attempt_at__lte=now).order_by("received_at", "pk")
+    due = StripeNotice.objects.filter(next_attempt_at__lte=now).order_by("received_at", "pk")
+    return due.filter(type__in=REFUSALS) if refusals_only else due
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

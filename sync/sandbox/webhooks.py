@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from sync.sandbox import stripe
+from sync.sandbox.stripe.refusals import KIND as THIN_KIND
 from sync.sandbox.stripe.snapshots import KIND
 
 STYLES = ("snapshot", "thin")
@@ -95,7 +96,7 @@ class Webhooks:
     def clear(self) -> None:
         """Nobody is told anything, and nothing waits."""
         self._endpoints: dict[str, Endpoint] = {}
-        self._last = ""
+        self._last: dict[str, str] = {}
         self._waiting: list[Telling] = []
         self._told: deque[Telling] = deque(maxlen=KEPT)
         self._log: deque[dict[str, Any]] = deque(maxlen=KEPT)
@@ -111,7 +112,7 @@ class Webhooks:
             message = 'there are "snapshot", "thin" (each with url and secret), "automatic", "delay_seconds"'
             raise BadWebhook(message)
         if not self._endpoints:
-            self._last = self._newest()
+            self._last = {kind: self._newest(kind) for kind in (KIND, THIN_KIND)}
         self._endpoints, self.automatic, self.delay_seconds = endpoints, automatic, delay
 
     def as_dict(self) -> dict[str, Any]:
@@ -168,26 +169,27 @@ class Webhooks:
     def _collect(self, *, due_only: bool) -> None:
         """What happened since the last look waits to be told, oldest first."""
         if "snapshot" in self._endpoints:
-            for event in self._since_last():
+            stripe.advance(self._account)
+            for event in self._since_last(KIND):
                 shown = stripe.shown_event(event)
                 self._waiting.append(Telling("snapshot", event["id"], event["type"], json.dumps(shown)))
         if "thin" in self._endpoints:
-            for event in self._account.refusals.report(now=self._account.now(), due_only=due_only):
+            self._account.refusals.report(now=self._account.now(), due_only=due_only)
+            for event in self._since_last(THIN_KIND):
                 body = json.dumps(stripe.notification(event))
                 self._waiting.append(Telling("thin", event["id"], event["type"], body))
 
-    def _since_last(self) -> list[dict[str, Any]]:
-        stripe.advance(self._account)
+    def _since_last(self, kind: str) -> list[dict[str, Any]]:
         new: list[dict[str, Any]] = []
-        for event in reversed(self._account.world.store.all(KIND)):
-            if event["id"] == self._last:
+        for event in reversed(self._account.world.store.all(kind)):
+            if event["id"] == self._last.get(kind):
                 break
             new.append(event)
-        self._last = self._newest()
+        self._last[kind] = self._newest(kind)
         return new[::-1]
 
-    def _newest(self) -> str:
-        events = self._account.world.store.all(KIND)
+    def _newest(self, kind: str) -> str:
+        events = self._account.world.store.all(kind)
         return str(events[-1]["id"]) if events else ""
 
 

@@ -140,7 +140,7 @@ class TestWhatStripeRefusedLater:
         assert row.status == Status.SENDING
         world.later(minutes=2)
         # The next run sends it again under its name, which Stripe knows.
-        world.report()
+        world.report(sync=False)
         row.refresh_from_db()
         assert row.status == Status.DELIVERED
         with post.office.now():
@@ -215,7 +215,7 @@ class TestRevisions:
         """Usage changes in the first hour, and the next run reports it."""
         world.use("ada", amount, START + timedelta(minutes=30))
         world.later(minutes=10)
-        world.report()
+        world.report(sync=False)
 
     @pytest.mark.parametrize("refused_first", [True, False])
     def test_of_an_adding_meter_are_missing_each_for_itself(self, world, post, refused_first):
@@ -341,6 +341,38 @@ class TestTheEventItself:
         with post.office.now():
             assert handle_notices_of_stripe() == "1 handled, 0 left"
         assert "keeps this event no more" in StripeNotice.objects.get().outcome
+        assert Finding.objects.filter(kind="refused_unnamed").exists()
+
+    def test_is_looked_for_though_no_webhook_told_of_it(self, world, who):
+        world.control.refuse_later(times=2)
+        world.report()
+        world.later(minutes=1)
+        world.report()
+        assert world.statuses() == ["rejected", "rejected"]
+        world.later(hours=5)
+        before = list(StripeNotice.objects.values())
+        world.report()
+        assert list(StripeNotice.objects.values()) == before
+
+    def test_may_not_be_readable_for_the_key(self, world, post, who):
+        world.control.refuse_later()
+        world.report()
+        post.bring()
+        world.control.fault("GET /v2/core/events/{id}", status=403, times=3)
+        world.control.fault("GET /v2/core/events", status=403, times=1)
+        for minutes in (0, 2, 4):
+            world.later(minutes=minutes)
+            with post.office.now():
+                handle_notices_of_stripe()
+        (finding,) = Finding.objects.filter(kind="refused_unnamed")
+        assert "cannot be read" in finding.message
+        said = world.report()
+        assert any("cannot be read" in note for note in said.notes)
+        world.later(minutes=10)
+        with post.office.now():
+            handle_notices_of_stripe()
+        finding.refresh_from_db()
+        assert (refused().count(), finding.resolution) == (1, "Stripe said which they were.")
 
     def test_is_read_as_it_may_come(self):
         bare = parse_error_report({"type": "v1.billing.meter.no_meter_found"})

@@ -1,5 +1,6 @@
 """The sandbox's webhooks, and meter events that it takes and refuses later, as the real SDK sees them."""
 
+import datetime as dt
 import time
 
 import httpx
@@ -8,6 +9,7 @@ import stripe
 
 from sync.sandbox.server import SandboxServer
 from tests.integration.sandbox_fixtures import *  # noqa: F403
+from tests.integration.sandbox_fixtures import NOW
 from tests.integration.stub_server import Answer, running_stub
 from tests.sandbox_client import SandboxControl, send_event, stripe_client, subscribe
 
@@ -107,6 +109,19 @@ class TestRefusedLater:
         assert notification.type == "v1.billing.meter.no_meter_found"
         (sample,) = notification.fetch_event().data.reason.error_types[0].sample_errors
         assert sample.to_dict()["request"]["idempotency_key"] == "k1"
+
+    def test_are_listed_newest_first_by_type_and_time(self, client, told, sandbox):
+        who = subscribe(client)
+        for number in range(3):
+            told.refuse_later(code="no_meter" if number == 1 else "x")
+            send_event(client, who, identifier=f"e{number}")
+            told.set_clock(NOW + dt.timedelta(minutes=number + 1))
+            list(client.v2.core.events.list())
+        types = ["v1.billing.meter.error_report_triggered"]
+        found = client.v2.core.events.list({"types": types, "limit": 1})
+        assert [one.created[14:16] for one in found.auto_paging_iter()] == ["33", "31"]
+        since = (NOW + dt.timedelta(minutes=3)).isoformat()
+        assert len(client.v2.core.events.list({"types": types, "created": {"gte": since}}).data) == 1
 
     def test_are_kept_over_a_restart(self, tmp_path):
         state = tmp_path / "state.sqlite3"

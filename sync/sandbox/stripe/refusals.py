@@ -107,6 +107,14 @@ class Refusals:
         self._store.put_many(KIND, [(event["id"], event) for event in made])
         return made
 
+    def all(self, *, now: dt.datetime) -> list[Body]:
+        """Return the thin events of the last 30 days, oldest first."""
+        return [
+            event
+            for event in self._store.all(KIND)
+            if now <= dt.datetime.fromisoformat(event["created"]) + _KEPT
+        ]
+
     def find(self, id_: str, *, now: dt.datetime) -> Body | None:
         """Return a thin event of the last 30 days, with its data."""
         event = self._store.get(KIND, id_)
