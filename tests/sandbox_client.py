@@ -102,6 +102,10 @@ class SandboxControl:
         """The next meter events are taken, and refused afterwards."""
         self._ask("POST", "/meter_events/refusals", script)
 
+    def refuse_nothing_later(self) -> None:
+        """No refusal waits for its events."""
+        self._ask("DELETE", "/meter_events/refusals")
+
     def reset(self) -> None:
         """The sandbox is as if new."""
         self._ask("POST", "/reset")

@@ -1,10 +1,13 @@
 """Names that Stripe knows our events by."""
 
+import re
 from datetime import datetime
 from hashlib import sha256
 
 VERSION = "bc1"
 """Goes up when the recipe below changes: an old row keeps the identifier it was stored with."""
+
+_OURS = re.compile(r"bc\d+:")
 
 MAX_LENGTH = 100
 """Stripe's limit for `identifier`."""
@@ -22,6 +25,11 @@ def report_identifier(*, meter_id: str, customer_id: str, slice_start: datetime,
         return name
     digest = sha256(f"{meter_id}:{customer_id}".encode()).hexdigest()[:40]
     return f"{VERSION}:{digest}:{tail}"
+
+
+def looks_ours(name: str) -> bool:
+    """Whether a name was made by this recipe, or by an earlier one, in this database or another."""
+    return _OURS.match(name) is not None
 
 
 def idempotency_key(*, identifier: str, series: int) -> str:

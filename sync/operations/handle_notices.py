@@ -26,8 +26,8 @@ BATCH = 200
 """Notices that are taken at once; what they are about is read one by one."""
 CLAIM = timedelta(minutes=10)
 """So long nobody else takes what somebody has taken; reading a batch takes well under a minute."""
-STILL_ON_ITS_WAY = timedelta(minutes=1)
-"""A report whose own answer is not written yet is looked at again after this."""
+LOOK_AGAIN = timedelta(minutes=2)
+"""After this a notice is looked at again that names a report which is being sent, or is to be planned."""
 SHOWN_AFTER = 2
 """So often reading what Stripe refused may fail before people are told that it did."""
 LONGEST_PAUSE = timedelta(hours=1)
@@ -152,7 +152,7 @@ class _Handling:
         waits = take_back(notice, report, now=self.clock())
         if waits:
             StripeNotice.objects.filter(pk=notice.pk).update(
-                next_attempt_at=self.clock() + STILL_ON_ITS_WAY, error=waits
+                next_attempt_at=self.clock() + LOOK_AGAIN, error=waits
             )
         return not waits
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
+from sync.domain.identifiers import looks_ours
 from sync.domain.notices import ErrorReport, Refused, possible_identifiers
 from sync.models import DeliveryAttempt, Finding, Meter, StripeNotice, UsageReport
 from sync.operations.pause_reporting import pause_for_stripe
@@ -23,6 +24,8 @@ Status = UsageReport.Status
 TAKEN = (Status.DELIVERED, Status.UNKNOWN, Status.PENDING)
 """Rows that Stripe may have taken. One that is `sending` waits for its own answer first, or it would be
 written over ours; every other row was settled in some other way, and stays so."""
+STRANGERS_MAY_COME = timedelta(days=2)
+"""So long Stripe may repeat its answer of an earlier time to a report that is planned again."""
 OUTCOME = "RefusedLater"
 """What an attempt is called that Stripe took and refused later."""
 
@@ -32,7 +35,9 @@ def take_back(notice: StripeNotice, report: ErrorReport, *, now: datetime) -> st
 
     The notice says what came of it, and whether Stripe refused more than it names. Return "" once it is
     handled; where a named report is being sent right now, nothing has changed for it yet, and the sentence
-    that is returned says so: call this again. Safe to repeat: a row is taken back once.
+    that is returned says so: call this again. The same where it names a report of ours that the ledger does
+    not hold: a backup that was put back has forgotten it, and once it is planned again Stripe only repeats
+    its old answer. Safe to repeat: a row is taken back once.
     """
     with transaction.atomic():
         # A second worker waits here, and finds the notice handled.
@@ -43,7 +48,10 @@ def take_back(notice: StripeNotice, report: ErrorReport, *, now: datetime) -> st
         _take_back_rows(found, now=now)
         if found.on_their_way:
             return "A report that it names is being sent; its answer is waited for."
-        _write_down(notice, report, found, now=now)
+        waits = found.strangers and now < notice.created_at + STRANGERS_MAY_COME
+        _write_down(notice, report, found, handled=not waits, now=now)
+    if waits:
+        return "It names reports that this ledger does not hold, or not yet."
     return ""
 
 
@@ -55,6 +63,8 @@ class _Found:
     reasons: Mapping[int, Refused]
     taken_back: list[UsageReport] = field(default_factory=list)
     replaced: list[UsageReport] = field(default_factory=list)
+    strangers: bool = False
+    """Whether it names reports by names of ours that no row has."""
 
     @property
     def on_their_way(self) -> bool:
@@ -83,7 +93,12 @@ def _find(report: ErrorReport) -> _Found:
         .order_by("enrolment", "slice_start", "-revision")
     )
     reasons = {row.pk: by_name.get(row.identifier) or by_name[row.stripe_request_id] for row in rows}
-    return _Found(rows=rows, reasons=reasons)
+    named = {id(reason) for reason in reasons.values()}
+    strangers = any(
+        id(sample) not in named and any(looks_ours(name) for name in sample.names)
+        for sample in report.samples
+    )
+    return _Found(rows=rows, reasons=reasons, strangers=strangers)
 
 
 def _take_back_rows(found: _Found, *, now: datetime) -> None:
@@ -139,14 +154,17 @@ def _attempt(row: UsageReport, reason: Refused, now: datetime) -> DeliveryAttemp
     )
 
 
-def _write_down(notice: StripeNotice, report: ErrorReport, found: _Found, *, now: datetime) -> None:
+def _write_down(
+    notice: StripeNotice, report: ErrorReport, found: _Found, *, handled: bool, now: datetime
+) -> None:
     meters = _meters(report, found)
     unnamed = found.unnamed(report)
     notice.report = _as_json(report)
     notice.meter = meters[0] if len(meters) == 1 else None
     notice.validation_start, notice.validation_end = report.validation_start, report.validation_end
     notice.needs_comparison = unnamed > 0
-    notice.handled_at, notice.next_attempt_at, notice.error = now, None, ""
+    if handled:
+        notice.handled_at, notice.next_attempt_at, notice.error = now, None, ""
     notice.outcome = _outcome(report, found, unnamed)
     notice.save()
     show_unnamed(notice, report, unnamed=unnamed, now=now)

@@ -25,6 +25,7 @@ class WebhookControl:
             Route("/webhooks", self.configure, methods=["PUT"]),
             Route("/webhooks/sign", self.sign, methods=["POST"]),
             Route("/meter_events/refusals", self.refuse, methods=["POST"]),
+            Route("/meter_events/refusals", self.clear_refusals, methods=["DELETE"]),
         ]
 
     async def read(self, _: Request) -> Response:
@@ -43,6 +44,11 @@ class WebhookControl:
     async def refuse(self, request: Request) -> Response:
         """The next meter events are taken, and refused afterwards."""
         self._account.refusals.script(stripe.Refusal.parse(await _object(request)))
+        return Response(status_code=204)
+
+    async def clear_refusals(self, _: Request) -> Response:
+        """No refusal waits for its events."""
+        self._account.refusals.clear()
         return Response(status_code=204)
 
 

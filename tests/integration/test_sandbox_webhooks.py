@@ -123,6 +123,13 @@ class TestRefusedLater:
         since = (NOW + dt.timedelta(minutes=3)).isoformat()
         assert len(client.v2.core.events.list({"types": types, "created": {"gte": since}}).data) == 1
 
+    def test_end_with_their_script(self, client, told):
+        told.refuse_later(times=9)
+        told.refuse_nothing_later()
+        who = subscribe(client)
+        send_event(client, who, "5")
+        assert told.totals() == {(who.customer, "tokens"): "5"}
+
     def test_are_kept_over_a_restart(self, tmp_path):
         state = tmp_path / "state.sqlite3"
         with (

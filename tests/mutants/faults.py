@@ -208,4 +208,28 @@ FAULTS = [
         new="            self.valid_to is None or instant < FOR_EVER",
         tests=(f"{REPORT}::TestSubjects",),
     ),
+    Fault(
+        name="refused-later-and-believed",
+        harm="What Stripe took and refused later counts as billed for ever.",
+        file=f"{OPERATIONS}/take_back.py",
+        old="        if row.status not in TAKEN:",
+        new="        if row.status not in TAKEN or row.status == Status.DELIVERED:",
+        tests=("tests/functional/test_refused_later.py::TestWhatStripeRefusedLater",),
+    ),
+    Fault(
+        name="refused-later-while-being-sent",
+        harm="The answer that is still to come makes it delivered again, and nobody looks any more.",
+        file=f"{OPERATIONS}/take_back.py",
+        old="        if found.on_their_way:",
+        new="        if False and found.on_their_way:",
+        tests=("tests/functional/test_refused_later.py::TestWhatStripeRefusedLater",),
+    ),
+    Fault(
+        name="signature-of-tomorrow",
+        harm="A signature that is dated ahead may be used again for as long as somebody likes.",
+        file="sync/clients/stripe_notices.py",
+        old="    _verify(body, signature, secret)\n    try:\n        event",
+        new="    try:\n        event",
+        tests=("tests/functional/test_webhooks.py::TestWhoMaySpeak",),
+    ),
 ]

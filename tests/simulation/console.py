@@ -1,11 +1,15 @@
 """The console's own operations, carried out in this process by its clock, with what goes wrong meanwhile."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 
+from sync.clients.stripe_notices import read_snapshot, read_thin
 from sync.domain.timeline import Span
 from sync.models import ReportRun
+from sync.operations.handle_notices import handle_notices
+from sync.operations.keep_notice import keep_notice
 from sync.operations.keep_run import RunIsTaken
 from sync.operations.report_request import ReportRequest
 from sync.operations.report_usage import report_usage
@@ -18,6 +22,9 @@ from tests.simulation.owner import Owner, at
 from tests.simulation.script import Act
 from tests.world import World
 
+READERS = {"snapshot": (read_snapshot, "whsec_1"), "thin": (read_thin, "whsec_2")}
+"""How a webhook's style is read, and what it is signed with."""
+
 
 class Console(Owner):
     """Reports, reads Stripe, and dies."""
@@ -26,6 +33,9 @@ class Console(Owner):
         """Begin with empty tables and a right clock."""
         super().__init__(world)
         self.crossings = crossings
+        self.world.control.tell(
+            **{style: {"url": "http://console", "secret": secret} for style, (_, secret) in READERS.items()}
+        )
         self.connections: Connections = connect(config=world.config)
         self.skew = 0
         self.found_in_stripe: dict[str, Decimal] = {}
@@ -101,6 +111,23 @@ class Console(Owner):
         if sync and not any(problem.startswith("Stripe could not be read") for problem in result.errors):
             self.account.looks_at_stripe.append(self.now)
         return not result.errors
+
+    def do_hear(self, act: Act) -> None:
+        """`hear times=3 newest_first=1`: Stripe's webhooks come in, so often each, and are worked on."""
+        told = self.world.control.signed(
+            times=act.number("times", 1), newest_first=act.option("newest_first") == "1"
+        )
+        for one in told:
+            read, secret = READERS[one["style"]]
+            notification = read(one["body"].encode(), signature=one["signature"], secret=secret)
+            keep_notice(notification, now=self.clock())
+        with suppress(SyncError):
+            handle_notices(
+                stripe=self.connections.stripe,
+                openmeter=self.connections.openmeter,
+                invoice_grace=self.world.config.invoice_grace,
+                clock=self.clock,
+            )
 
     def do_twice(self, _: Act) -> None:
         """A queued run's task is handed out twice."""

@@ -211,6 +211,8 @@ class _Drawing:
                 self._one_run(at + self.pick((30, 300, 20 * MINUTE, 2 * HOUR, 6 * HOUR)))
 
     def _one_run(self, at: int) -> None:
+        if self.chance(7):
+            self._refusal(at)
         self._trouble(at)
         if self.chance(8):
             self.add(at, "sync", "kind=changes")
@@ -221,6 +223,16 @@ class _Drawing:
             self.add(at, "work", sync, "who=person" if self.chance(30) else "")
         if self.chance(25):
             self.add(at + self.pick((60, 600, 5 * HOUR)), "staff")
+
+    def _refusal(self, at: int) -> None:
+        """Add events that Stripe takes and refuses later, and perhaps a webhook that tells of it."""
+        times = self.pick((1, 1, 2, 5))
+        naming = self.pick(("identifier", "idempotency_key", "request"))
+        some = FEATURES["refusals that Stripe does not name are found"] and self.chance(30)
+        self.add(at, "refuse", f"times={times}", f"naming={naming}", "samples=1" if some else "")
+        if self.chance(60):
+            order = "newest_first=1" if self.chance(50) else ""
+            self.add(at + self.pick((1, 30, HOUR, 5 * HOUR)), "hear", f"times={self.pick((1, 3))}", order)
 
     def _trouble(self, at: int) -> None:
         """Add what goes wrong in the run that comes next, often nothing."""

@@ -32,6 +32,15 @@ LIVES = {
         2026-04-14T11:17:46 use c1 m0 100
         2026-04-14T15:17:46 work
     """,
+    "a backup that is put back, and had not planned yet what Stripe refused meanwhile": """
+        2026-01-15T00:00:00 meter m0
+        2026-02-22T05:57:44 subscribe c0 m0
+        2026-02-22T08:57:44 use c0 m0 3
+        2026-02-23T05:57:44 refuse
+        2026-02-23T05:57:44 backup
+        2026-02-23T05:57:44 work sync=1
+        2026-02-23T06:57:44 restore
+    """,
 }
 """These go well now."""
 

@@ -92,6 +92,15 @@ class Player(Staff):
         self.world.control.fault(EVENTS, times=times, **scripts[kind])
         self.counts["faults"] += 1
 
+    def do_refuse(self, act: Act) -> None:
+        """`refuse times=2 naming=identifier samples=99`: the next events are taken, and refused later."""
+        self.world.control.refuse_later(
+            times=act.number("times", 1),
+            naming=act.option("naming", "identifier"),
+            samples=act.number("samples", 99),
+        )
+        self.counts["faults"] += 1
+
     def do_away(self, act: Act) -> None:
         """`away stripe|openmeter`: it answers nobody until `back`."""
         self.world.control.fault(act.args[0], status=503, times=100_000)
@@ -106,6 +115,7 @@ class Player(Staff):
     def do_back(self, _: Act) -> None:
         """Everything answers as it should."""
         self.world.control.clear_faults()
+        self.world.control.refuse_nothing_later()
         if self.in_doubt:
             self._look_back()
 

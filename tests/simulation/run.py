@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 
-from sync.models import UsageReport
+from sync.models import DeliveryAttempt, UsageReport
 from sync.sandbox.server import SandboxServer
 from tests.sandbox_client import SandboxControl
 from tests.simulation.crossings import Crossings, no_waiting
@@ -42,6 +42,8 @@ class Theatre:
             player = Player(world, self.crossings)
             player.play(life)
             player.counts["reports"] = UsageReport.objects.count()
+            later = DeliveryAttempt.objects.filter(outcome="RefusedLater")
+            player.counts["refused later"] = later.count()
             return Played(judge(player), player.counts)
 
     def fails_like(self, kinds: Collection[str], life: Life) -> bool:

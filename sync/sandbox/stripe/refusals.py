@@ -63,6 +63,10 @@ class Refusals:
         """The refusal waits behind those posted earlier."""
         self._scripted.append(refusal)
 
+    def clear(self) -> None:
+        """Nothing more is refused later than others are."""
+        self._scripted.clear()
+
     def take(self, body: bytes) -> Refusal | None:
         """The first refusal that is meant for this call, with one of its times used up."""
         for refusal in self._scripted:
