@@ -1,5 +1,6 @@
 """`make demo`: the real thing, in a copy of the project, on free ports."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -139,6 +140,7 @@ class TestDemo:
             login, password = re.search(r"login: (\S+)   password: (\S+)", said).groups()
             page = log_in(f"http://127.0.0.1:{ports[0]}", login, password)
             assert "What needs a person" in page
+            self.check_that_webhooks_arrive(home, ports, demo)
             children = subprocess.run(
                 ["pgrep", "-P", str(demo.pid)], capture_output=True, text=True, check=True
             ).stdout.split()
@@ -152,6 +154,21 @@ class TestDemo:
         assert not answers(ports[0])
         assert not answers(ports[1])
         assert [pid for pid in children if Path(f"/proc/{pid}").exists()] == []
+
+    def check_that_webhooks_arrive(self, home, ports, demo):
+        made = httpx.post(
+            f"http://127.0.0.1:{ports[1]}/stripe/v1/customers",
+            data={"name": "Countess"},
+            headers={"Authorization": "Bearer sk_test_demo_1"},
+        )
+        assert made.is_success
+
+        def is_known():
+            with contextlib.closing(sqlite3.connect(home / "var" / "demo.sqlite3")) as database:
+                names = database.execute("SELECT name FROM sync_customer").fetchall()
+            return ("Countess",) in names
+
+        wait_for(is_known, demo)
 
     @pytest.mark.parametrize(("taken", "variable"), [(0, "PORT"), (1, "SANDBOX_PORT")])
     def test_a_taken_port_is_a_sentence(self, home, ports, taken, variable):

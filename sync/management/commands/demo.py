@@ -10,7 +10,7 @@ import shlex
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -28,12 +28,14 @@ from sync.models import Customer, Meter, Subject
 from sync.ports import InvalidInput, Misconfigured
 from sync.sandbox.demo_customers import CUSTOMERS, PRODUCTS, TOKENS, Product
 from sync.sandbox.demo_troubles import LIMIT, REFUSED, make_trouble
+from sync.sandbox.demo_webhooks import tell_console
 from sync.sandbox.demo_world import KEY, fill
 from sync.schedules import REPORT_MINUTES
 
 HOST = "127.0.0.1"
 START_SECONDS = 20
 LOGIN = "demo"
+SIGNED, THIN_SIGNED = "STRIPE_WEBHOOK_SECRET", "STRIPE_THIN_WEBHOOK_SECRET"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +106,16 @@ class Command(SyncCommand):
             _check_ports(place)
             _start_clean(place)
             # The console and its worker sign what they hand to each other with the same key.
-            env = {"DJANGO_SECRET_KEY": secrets.token_urlsafe(50)}
+            env = {"DJANGO_SECRET_KEY": secrets.token_urlsafe(50)} | {
+                name: f"whsec_{secrets.token_urlsafe(24)}" for name in (SIGNED, THIN_SIGNED)
+            }
             with Processes(home=settings.BASE_DIR, log=place.log, env=env) as processes:
                 self._prepare(place, processes, days=options["days"])
                 self._report()
                 self._go_wrong(place)
                 self._say(f"From an empty database to the report in {time.monotonic() - began:.0f} s.")
                 if options["serve"]:
-                    self._serve(place, processes)
+                    self._serve(place, processes, env)
 
     # --- the steps -----------------------------------------------------------------------------------------
 
@@ -153,12 +157,18 @@ class Command(SyncCommand):
         with contextlib.suppress(CommandError):  # it ends "partial", as it should
             call_command("report_usage", no_sync=True, stdout=self.stdout, stderr=self.stderr)
 
-    def _serve(self, place: Place, processes: Processes) -> None:
+    def _serve(self, place: Place, processes: Processes, env: Mapping[str, str]) -> None:
         password = secrets.token_urlsafe(9)
         get_user_model().objects.create_superuser(LOGIN, f"{LOGIN}@example.com", password)
         processes.start("console", "runserver", "--noreload", f"{HOST}:{place.port}")
         processes.start("worker", "qcluster")
         _await_port(place.port, processes)
+        tell_console(
+            place.sandbox_url,
+            console_url=place.console_url,
+            secret=env[SIGNED],
+            thin_secret=env[THIN_SIGNED],
+        )
         self._say(f"The console is at {place.console_url}")
         self.stdout.write(f"   login: {LOGIN}   password: {password}")
         self.stdout.write(
