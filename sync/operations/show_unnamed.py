@@ -12,9 +12,7 @@ Kind = Finding.Kind.REFUSED_UNNAMED
 def show_unnamed(notice: StripeNotice, report: ErrorReport, *, unnamed: int, now: datetime) -> None:
     """A finding says how many refused events are not known by name; none is open where that is nobody."""
     if unnamed <= 0:
-        Finding.objects.filter(kind=Kind, fingerprint=_fingerprint(notice), resolved_at=None).update(
-            resolved_at=now, resolution="Stripe said which they were."
-        )
+        end_unnamed(notice, resolution="Stripe said which they were.", now=now)
         return
     what = f"of meter {notice.meter.event_name}" if notice.meter else "of a meter that it does not know"
     codes = ", ".join(sorted({one.code for one in report.counts if one.code})) or "no code given"
@@ -24,6 +22,13 @@ def show_unnamed(notice: StripeNotice, report: ErrorReport, *, unnamed: int, now
         f"{'is' if unnamed == 1 else 'are'} not known to this ledger by name. What was sent shortly before "
         "may not be billed: compare it with the usage that Stripe shows for the meter.",
         now=now,
+    )
+
+
+def end_unnamed(notice: StripeNotice, *, resolution: str, now: datetime) -> None:
+    """No finding about the notice is open."""
+    Finding.objects.filter(kind=Kind, fingerprint=_fingerprint(notice), resolved_at=None).update(
+        resolved_at=now, resolution=resolution
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from sync.clients.stripe_notices import parse_error_report
 from sync.domain.notices import ErrorCount, ErrorReport, Refused
+from sync.domain.timeline import Span
 from sync.models import (
     DeliveryAttempt,
     Enrolment,
@@ -18,10 +19,12 @@ from sync.models import (
     UsageDay,
     UsageReport,
 )
+from sync.operations.mark_compared import mark_compared
 from sync.operations.resolve_report import release_report
 from sync.operations.sum_up_days import sum_up_days
 from sync.operations.take_back import take_back
 from sync.ports import InvalidInput
+from sync.queries.refused_stretches import stretches_to_compare
 from sync.tasks import handle_notices_of_stripe
 from tests.office import Office
 from tests.webhooks import THIN_ADDRESS, THIN_SECRET, Post, sign
@@ -184,6 +187,16 @@ class TestWhatStripeRefusedLater:
         finding = Finding.objects.get(kind="refused_unnamed")
         assert finding.meter == Meter.objects.get()
         assert "1 of them is not known to this ledger by name" in finding.message
+
+        (stretch,) = stretches_to_compare()
+        assert (stretch.notice_id, stretch.enrolment_id) == (notice.pk, Enrolment.objects.get().pk)
+        # One of the two came back by name; the other hour is the one to look at.
+        (left,) = UsageReport.objects.filter(status="delivered")
+        assert stretch.span == Span(left.slice_start, left.slice_end)
+        mark_compared([notice.pk], now=world.now)
+        assert list(stretches_to_compare()) == []
+        finding.refresh_from_db()
+        assert finding.resolved_at == world.now
 
     def test_may_be_somebody_else_s(self, world, post, who):
         world.report()
