@@ -32,6 +32,7 @@ from sync.domain.remedies import explain_report
 from sync.models import Customer, Enrolment, UsageReport
 from sync.queries.report_story import report_story
 from sync.queries.report_worth import ReportWorth
+from sync.queries.reports_of_call import reports_of_call
 
 
 class AttemptsSection(TemplateSection):  # type: ignore[misc] # unfold ships no types
@@ -186,10 +187,10 @@ class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
         # Without a join, each side of the OR has an index of its own.
         found = Q(identifier=term) | Q(enrolment__in=Enrolment.objects.filter(customer__in=named))
         if term.startswith("req_"):
-            found = Q(stripe_request_id=term) | Q(delivery_attempts__stripe_request_id=term)
+            found = Q(pk__in=reports_of_call(term))
         elif term.isascii() and term.isdecimal():
             found |= Q(pk=int(term[:18]))
-        return queryset.filter(found), term.startswith("req_")
+        return queryset.filter(found), False
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

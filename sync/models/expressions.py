@@ -13,8 +13,8 @@ class Literal(Expression):
     """A word of our own, in the SQL itself: behind a parameter SQLite knows no partial index's condition."""
 
     def __init__(self, word: str) -> None:
-        """Take letters only."""
-        if not word.isalpha():
+        """Take letters only, or nothing at all."""
+        if word and not word.isalpha():
             raise ValueError(word)
         super().__init__(output_field=CharField())
         self._word = str(word)

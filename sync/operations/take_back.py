@@ -9,6 +9,7 @@ from django.db import transaction
 from sync.domain.identifiers import looks_ours
 from sync.domain.notices import ErrorReport, Refused, possible_identifiers
 from sync.models import DeliveryAttempt, Finding, Meter, StripeNotice, UsageReport
+from sync.models.ledger import of_request
 from sync.operations.pause_reporting import pause_for_stripe
 from sync.operations.record_findings import (
     FoundIssue,
@@ -85,7 +86,7 @@ def _find(report: ErrorReport) -> _Found:
     requests = [name for name in by_name if name.startswith("req_")]
     ids = set(UsageReport.objects.filter(identifier__in=by_name).values_list("pk", flat=True))
     if requests:
-        ids |= set(UsageReport.objects.filter(stripe_request_id__in=requests).values_list("pk", flat=True))
+        ids |= set(UsageReport.objects.filter(of_request(*requests)).values_list("pk", flat=True))
     rows = list(
         UsageReport.objects.select_for_update(of=("self",))
         .select_related("enrolment__meter", "enrolment__customer", "run", "sent_by")

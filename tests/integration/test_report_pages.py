@@ -15,6 +15,7 @@ from sync.domain.pricing import Money
 from sync.models import DeliveryAttempt, Price, UsageReport
 from sync.queries.report_moves import amounts_of_reports
 from sync.queries.report_worth import ReportWorth
+from sync.queries.reports_of_call import reports_of_call
 from tests.factories import (
     HOUR,
     NOW,
@@ -91,6 +92,11 @@ class TestReportList:
         attempt = DeliveryAttemptFactory(stripe_request_id="req_2")
         page = staff.get(url_of(UsageReport, "changelist"), {"q": "req_2"})
         assert list(page.context["cl"].result_list) == [attempt.report]
+
+    def test_finds_calls_by_an_index_of_their_own(self, db):
+        plan = reports_of_call("req_2").explain()
+        if connection.vendor == "sqlite":  # PostgreSQL reads small tables whole, whatever indexes there are
+            assert {"report_request", "attempt_request"} <= set(re.findall(r"INDEX (\w+)", plan))
 
     def test_offers_decisions_only_where_something_may_wait_for_them(self, staff):
         waiting("held"), waiting("delivered")
