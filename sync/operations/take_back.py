@@ -91,12 +91,14 @@ def _find(report: ErrorReport) -> _Found:
         UsageReport.objects.select_for_update(of=("self",))
         .select_related("enrolment__meter", "enrolment__customer", "run", "sent_by")
         .filter(pk__in=ids)
-        .order_by("enrolment", "slice_start", "-revision")
+        # In the order in which workers lock them, too.
+        .order_by("pk")
     )
+    rows.sort(key=lambda row: (row.enrolment_id, row.slice_start, -row.revision))
     reasons = {row.pk: by_name.get(row.identifier) or by_name[row.stripe_request_id] for row in rows}
-    named = {id(reason) for reason in reasons.values()}
+    known = {name for row in rows for name in (row.identifier, row.stripe_request_id)}
     strangers = any(
-        id(sample) not in named and any(looks_ours(name) for name in sample.names)
+        any(map(looks_ours, sample.names)) and known.isdisjoint(possible_identifiers(sample.names))
         for sample in report.samples
     )
     return _Found(rows=rows, reasons=reasons, strangers=strangers)
@@ -104,7 +106,8 @@ def _find(report: ErrorReport) -> _Found:
 
 def _take_back_rows(found: _Found, *, now: datetime) -> None:
     attempts = []
-    for row in found.rows:  # the newest revision of a slice first
+    stands = _standing(found.rows)
+    for row in found.rows:
         if row.status not in TAKEN:
             continue
         reason = found.reasons[row.pk]
@@ -112,19 +115,18 @@ def _take_back_rows(found: _Found, *, now: datetime) -> None:
         attempts.append(_attempt(row, reason, now))
         row.delivered_at = row.next_attempt_at = None
         row.maybe_arrived = False
-        if newer := _in_force_instead(row):
+        newer = stands.get((row.enrolment_id, row.slice_start), 0)
+        if newer > row.revision:
             row.status, row.error = Status.REPLACED, ""
-            row.decision = f"{why} Revision {newer} of the same hour stands in its place."[:2000]
+            row.decision = f"{row.decision} {why} Revision {newer} of the same hour stands for it.".strip()
             found.replaced.append(row)
         else:
             row.status, row.error = Status.REJECTED, f"{why} So it was not billed."
             found.taken_back.append(row)
-        row.save(
-            update_fields=["status", "delivered_at", "next_attempt_at", "maybe_arrived", "error", "decision"]
-        )
     DeliveryAttempt.objects.bulk_create(attempts)
     changed = [*found.taken_back, *found.replaced]
     if changed:
+        UsageReport.objects.bulk_update(changed, _CHANGED, batch_size=200)
         # It is known now what became of one whose outcome nobody knew.
         end_report_findings(changed, now=now, resolution="Stripe said that it refused it.")
         record_findings([about_report(row, Finding.Kind.REJECTED) for row in found.taken_back], now=now)
@@ -132,14 +134,26 @@ def _take_back_rows(found: _Found, *, now: datetime) -> None:
         sum_up_days_after_commit(now=now)
 
 
-def _in_force_instead(row: UsageReport) -> int | None:
-    """Return the newer revision that stands for the hour where one value does; nothing of it is missing."""
-    if not row.enrolment.meter.sets_hours:
-        return None
-    newer = UsageReport.objects.filter(
-        enrolment=row.enrolment, slice_start=row.slice_start, revision__gt=row.revision
-    ).exclude(status__in=[*UsageReport.WITHDRAWN, Status.DISMISSED])
-    return newer.order_by("-revision").values_list("revision", flat=True).first()
+_CHANGED = ["status", "delivered_at", "next_attempt_at", "maybe_arrived", "error", "decision"]
+
+
+def _standing(rows: Sequence[UsageReport]) -> dict[tuple[int, datetime], int]:
+    """Return the newest revision of these rows' hours, where one value stands for an hour.
+
+    Nothing is missing of an older one that is refused. Not where the newest waits to be believed: if it is
+    dismissed, nothing stands for the hour at all.
+    """
+    hours = [row for row in rows if row.enrolment.meter.sets_hours]
+    newest = (
+        UsageReport.objects.filter(
+            enrolment__in={row.enrolment_id for row in hours},
+            slice_start__in={row.slice_start for row in hours},
+            status__in=[*TAKEN, Status.SENDING, Status.REJECTED],
+        )
+        .order_by("revision")
+        .values_list("enrolment", "slice_start", "revision")
+    )
+    return {(enrolment, start): revision for enrolment, start, revision in newest} if hours else {}
 
 
 def _attempt(row: UsageReport, reason: Refused, now: datetime) -> DeliveryAttempt:

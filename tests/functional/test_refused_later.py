@@ -97,7 +97,7 @@ class TestWhatStripeRefusedLater:
         sum_up_days(now=world.now)
         day = UsageDay.objects.get()
         assert (day.measured_units, day.delivered_units, day.failed) == (10, 5, 1)
-        notice = StripeNotice.objects.get(type__startswith="v1.")
+        notice = StripeNotice.objects.get(type__startswith="v1.", handled_at=world.now)
         assert (notice.needs_comparison, notice.meter, notice.report["count"]) == (
             False,
             Meter.objects.get(),
@@ -256,6 +256,16 @@ class TestRevisions:
         assert "Revision 2" in UsageReport.objects.first().decision
         assert not Finding.objects.filter(kind="rejected").exists()
         assert world.billed(who) == 7
+
+    def test_of_an_hour_are_refused_where_the_newer_one_may_be_dismissed(self, world, post):
+        world.subscriber(world.meter(window="hour"))
+        use(world, "ada", 5)
+        world.control.refuse_later()
+        world.report()
+        Meter.objects.update(max_units_per_slice=6)
+        self.correct(world, 2)
+        post.arrive()
+        assert world.statuses() == ["rejected", "held"]
 
     def test_of_an_hour_are_sent_anew_if_the_newest_is_refused(self, world, post):
         world.subscriber(world.meter(window="hour"))
