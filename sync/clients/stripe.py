@@ -20,6 +20,7 @@ from sync.clients.stripe_parsing import (
 )
 from sync.clients.stripe_session import stripe_session
 from sync.domain.changes import StripeEvent
+from sync.domain.notices import REFUSALS
 from sync.domain.statuses import ENDED
 from sync.ports import (
     Account,
@@ -157,6 +158,7 @@ class StripeGateway(StripeInvoices, StripeErrorReports):
             "subscriptions": (self._api.subscriptions.list, {"status": "all"}),
             "events": (self._api.events.list, {}),
             "invoices": (self._api.invoices.list, {}),
+            "refusals": (self._client.v2.core.events.list, {"types": sorted(REFUSALS)}),
         }
         listed, asked = probes[read]
         self._calls.read_once(lambda: listed({"limit": 1, **asked}), lambda body: len(body["data"]))

@@ -69,6 +69,7 @@ READS = (
     ("subscriptions", "Read subscriptions", "who is billed for what, and when"),
     ("invoices", "Read invoices", "when a billing period closes, and what it billed"),
     ("events", "Read events", "what changed since the last look"),
+    ("refusals", "Read reports of refused events", "usage that Stripe took and did not bill"),
 )
 """What every sync reads, by the name of the probe."""
 

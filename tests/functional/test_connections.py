@@ -3,7 +3,7 @@
 import pytest
 
 from sync.models import Meter, StripeAccount
-from tests.factories import DeliveryAttemptFactory, StripeAccountFactory, UsageReportFactory
+from tests.factories import DeliveryAttemptFactory, StripeNoticeFactory, UsageReportFactory
 from tests.office import dialog_url, text_of
 from tests.world import HOUR, START
 
@@ -41,6 +41,17 @@ class TestConnectionsPage:
         assert "om_secret" not in text
         assert "alue" not in text.split("Token")[1].split("</dd>")[0]
 
+    def test_says_whether_webhooks_are_set_up_and_when_the_last_came(self, office, page, settings):
+        browser = office.browser()
+        assert text_of(office.get(browser, page)).count("not set up: the console takes nothing") == 2
+        settings.STRIPE_WEBHOOK_SECRET, settings.STRIPE_THIN_WEBHOOK_SECRET = "whsec_shown_1", "whsec_shown_2"
+        text = text_of(office.get(browser, page))
+        assert text.count("none came yet") == 2
+        assert "whsec_shown" not in text
+        StripeNoticeFactory()
+        text = text_of(office.get(browser, page))
+        assert (text.count("the last came"), text.count("some wait since")) == (1, 1)
+
     def test_asks_nobody_before_it_is_shown(self, world, office, page):
         office.get(office.browser(), page)
         assert world.control.requests() == []
@@ -77,7 +88,7 @@ class TestCheck:
         world.control.clear_requests()
         text = text_of(office.get(office.browser(), page, check=""))
         assert text.count("answers") == 2
-        assert text.count("granted") == 12
+        assert text.count("granted") == 13
         assert text.count("secret key (sk_…)") == 5
         assert f"as {StripeAccount.objects.get().stripe_id}" in text
         assert Meter.objects.get().event_name in text
@@ -89,7 +100,7 @@ class TestCheck:
         text = text_of(office.get(office.browser(), page, check=""))
         assert text.count("missing") == 1
         assert "rak_customer_read" in text
-        assert text.count("granted") == 5
+        assert text.count("granted") == 6
         assert "Trying it would bill somebody" in text
 
     def test_asks_about_what_set_up_creates_without_creating_anything(self, world, office, page, settings):
@@ -118,7 +129,7 @@ class TestCheck:
         text = text_of(office.get(office.browser(), page, check=""))
         assert "Stripe cannot be reached" in text
         assert "OpenMeter cannot be reached" in text
-        assert text.count("not checked") == 12
+        assert text.count("not checked") == 13
 
     def test_does_not_wait_through_repetitions(self, world, office, page):
         world.control.fault("stripe", status=503, times=50)
