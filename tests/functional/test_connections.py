@@ -3,7 +3,12 @@
 import pytest
 
 from sync.models import Meter, StripeAccount
-from tests.factories import DeliveryAttemptFactory, StripeNoticeFactory, UsageReportFactory
+from tests.factories import (
+    DeliveryAttemptFactory,
+    StripeAccountFactory,
+    StripeNoticeFactory,
+    UsageReportFactory,
+)
 from tests.office import dialog_url, text_of
 from tests.world import HOUR, START
 
