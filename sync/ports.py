@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from sync.domain.changes import StripeEvent
 from sync.domain.invoices import InvoiceSource
 from sync.domain.notices import ErrorReportSource
+from sync.domain.summaries import SummarySource
 
 WindowSize = Literal["MINUTE", "HOUR"]
 
@@ -222,7 +223,7 @@ class MeterEventSender(Protocol):
         """Send one event and return Stripe's request id, or raise a `SyncError` that says what happened."""
 
 
-class BillingGateway(MeterEventSender, InvoiceSource, ErrorReportSource, Protocol):
+class BillingGateway(MeterEventSender, InvoiceSource, ErrorReportSource, SummarySource, Protocol):
     """Stripe, as far as the console uses it. Lists go through all pages; raises `SyncError`s only."""
 
     def account(self) -> Account:
