@@ -6,7 +6,7 @@
 PORT = 8000
 SANDBOX_PORT = 8801
 SERVE = 1
-TESTS = -n 3 --dist loadgroup
+TESTS = -n 3
 
 PYTHON = .venv/bin/python
 PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check

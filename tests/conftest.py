@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 import billing_console.urls  # noqa: F401 - where the admin finds its pages
 from sync.conf import Config
@@ -15,6 +16,21 @@ from tests.sandbox_client import SandboxControl
 from tests.world import World
 
 TEST_KEY = "sk_test_tests_0001"
+
+
+class SharedOut(LoadScopeScheduling):
+    """Shares tests out one by one, but keeps those in a browser together: each process starts a console."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        if not nodeid.startswith("tests/browser/"):
+            return nodeid
+        return "pages" if "/test_every_page.py" in nodeid else "flows"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log) -> SharedOut:
+    """Two processes run all browser tests; they begin with them, as these take longest."""
+    return SharedOut(config, log)
 
 
 @pytest.fixture(autouse=True)

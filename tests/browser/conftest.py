@@ -28,17 +28,13 @@ PATIENCE_MS = 20_000
 HERE = Path(__file__).parent
 
 
-@pytest.hookimpl(tryfirst=True)  # before the tests are shared out by their groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Everything here needs a browser."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.browser)
-            # Two processes run them all, so that no more than two consoles are started.
-            group = "pages" if item.path.stem == "test_every_page" else "flows"
-            item.add_marker(pytest.mark.xdist_group(group))
-            if not CHROMIUM:
-                item.add_marker(pytest.mark.skip(reason="no Chromium: apt-get install chromium"))
+    if HERE not in item.path.parents:
+        return
+    item.add_marker(pytest.mark.browser)
+    if not CHROMIUM:
+        item.add_marker(pytest.mark.skip(reason="no Chromium: apt-get install chromium"))
 
 
 @pytest.fixture(scope="package")
