@@ -86,8 +86,8 @@ class TestWhoMaySpeak:
             (snapshot(), sign(snapshot(), "whsec_other"), ADDRESS),
             (snapshot(), sign(snapshot(id="evt_9")), ADDRESS),
             (snapshot(), sign(snapshot(), scheme="v0"), ADDRESS),
-            (snapshot(), sign(snapshot(), at=time.time() - 400), ADDRESS),
-            (snapshot(), sign(snapshot(), at=time.time() + 400), ADDRESS),
+            (snapshot(), sign(snapshot(), at=time.time() - 10_000), ADDRESS),
+            (snapshot(), sign(snapshot(), at=time.time() + 10_000), ADDRESS),
             (thin(), sign(thin(), SECRET), THIN_ADDRESS),
             # Signed, but no event of the kind that the address takes.
             (thin(), sign(thin()), ADDRESS),
