@@ -87,6 +87,8 @@ class StripeCalls:
             try:
                 page = self.read(lambda: fetch(dict(cursor)), dict)
             except NotFound as gone:
+                if "starting_after" not in cursor:
+                    raise
                 # The row that the cursor names was deleted meanwhile: this says nothing of the others.
                 message = "A list changed while it was read from Stripe; run this again."
                 raise TemporaryFailure(message, maybe_arrived=False, code=CURSOR_GONE) from gone

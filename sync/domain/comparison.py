@@ -1,0 +1,120 @@
+"""What Stripe holds of an enrolment beside what our ledger says it was told, hour by hour or day by day."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import combinations
+
+from sync.domain.quantities import exact_add, exact_sum
+from sync.domain.timeline import Span
+
+SUMMARY_LAG = timedelta(minutes=10)
+"""What arrived so shortly before a look may be missing in it. Stripe names no time; two minutes are usual."""
+FLOAT_DIGITS = Decimal("1e-14")
+"""Stripe answers with floats: of a large sum the last digits are noise."""
+MOST_DOUBTFUL = 8
+"""Reports of unknown arrival in one hour that are tried in all combinations; of more, all or none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A report that Stripe was told, or may have been told: `sure` only if it must be visible by now."""
+
+    report_id: int
+    event_at: datetime
+    value: Decimal
+    sure: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One UTC hour (or a day that agrees): what Stripe holds, and what the ledger told it, in order."""
+
+    span: Span
+    units: Decimal
+    told: Sequence[Told]
+    sets_hours: bool
+    decimals: int
+
+    @property
+    def ledger(self) -> Decimal:
+        """Return what Stripe surely was told."""
+        sure = [one.value for one in self.told if one.sure]
+        if self.sets_hours:
+            return sure[-1] if sure else Decimal(0)
+        return exact_sum(sure)
+
+    @property
+    def doubtful(self) -> Sequence[Told]:
+        """Return what Stripe may have been told beside that."""
+        return [one for one in self.told if not one.sure]
+
+    @property
+    def beside(self) -> Decimal:
+        """Return the units that Stripe holds beside what it surely was told."""
+        return exact_add(self.units, -self.ledger)
+
+    @property
+    def is_as_told(self) -> bool:
+        """Whether Stripe holds exactly what it surely was told."""
+        return self._is(self.ledger)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the ledger explains what Stripe holds: with some, all or none of the doubtful ones."""
+        return self.is_as_told or any(self._is(total) for total in self._possible())
+
+    def holds(self, report: Told) -> bool:
+        """Whether Stripe holds exactly what it surely was told and this one, which is doubtful."""
+        return self._is(report.value if self.sets_hours else exact_add(self.ledger, report.value))
+
+    def _possible(self) -> Sequence[Decimal]:
+        values = [one.value for one in self.doubtful]
+        if self.sets_hours:
+            return values
+        sizes = range(1, len(values) + 1) if len(values) <= MOST_DOUBTFUL else (len(values),)
+        return [exact_sum([self.ledger, *chosen]) for size in sizes for chosen in combinations(values, size)]
+
+    def _is(self, total: Decimal) -> bool:
+        half_a_unit = Decimal(5).scaleb(-self.decimals - 1)
+        return abs(exact_add(self.units, -total)) < max(half_a_unit, abs(total) * FLOAT_DIGITS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What was found of one enrolment when Stripe was asked at `as_of`; cells in order, without gaps."""
+
+    enrolment_id: int
+    as_of: datetime
+    cells: Sequence[Cell]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the ledger explains all that Stripe holds."""
+        return all(cell.agrees for cell in self.cells)
+
+    def within(self, span: Span) -> "Comparison":
+        """Return what was found of the hours that a stretch touches, and of days that agree and hold them."""
+        cells = [cell for cell in self.cells if cell.span.overlaps(span)]
+        return Comparison(enrolment_id=self.enrolment_id, as_of=self.as_of, cells=cells)
+
+    @property
+    def units(self) -> Decimal:
+        """Return what Stripe holds."""
+        return exact_sum([cell.units for cell in self.cells])
+
+    @property
+    def ledger(self) -> Decimal:
+        """Return what Stripe surely was told."""
+        return exact_sum([cell.ledger for cell in self.cells])
+
+    @property
+    def beside(self) -> Decimal:
+        """Return the units that Stripe holds beside what it surely was told."""
+        return exact_sum([cell.beside for cell in self.cells])
+
+    @property
+    def doubtful(self) -> Sequence[Told]:
+        """Return what Stripe may have been told beside that."""
+        return [one for cell in self.cells for one in cell.doubtful]
