@@ -206,9 +206,9 @@ def _told(wanted: Sequence[Wanted]) -> Mapping[Key, list[_Row]]:
         .values_list("enrolment__customer_id", "enrolment__meter__stripe_id", *_Row.__dataclass_fields__)
     )
     for customer, meter, *values in rows:
-        span = spans.get((customer, meter))
+        asked = spans.get((customer, meter))
         row = _Row(**dict(zip(_Row.__dataclass_fields__, values, strict=True)))
-        if span and span.start <= row.event_at < span.end:
+        if asked and asked.start <= row.event_at < asked.end:
             found[customer, meter].append(row)
     return found
 
