@@ -30,6 +30,15 @@ def whole(name: str, default: int, *, least: int = 0) -> int:
     return int(text)
 
 
+def one_of(name: str, *words: str) -> str:
+    """Return one of these words from the environment, the first where it is not set."""
+    text = env.str(name, default="").strip() or words[0]
+    if text not in words:
+        sentence = f"{name}={text} is none of {', '.join(words)}; correct it in the environment or .env."
+        raise ImproperlyConfigured(sentence)
+    return text
+
+
 DEBUG = env.bool("DJANGO_DEBUG", default=False)
 SECRET_KEY = env.str("DJANGO_SECRET_KEY", default="")
 """Signs sessions. Empty is refused by wsgi.py and by the check sync.E001, but with DJANGO_DEBUG."""
@@ -214,5 +223,6 @@ ALLOW_LIVE = env.bool("ALLOW_LIVE", default=False)
 REPORT_TAIL_HOURS = whole("REPORT_TAIL_HOURS", 3, least=1)
 REPORT_BRAKE_PERCENT = whole("REPORT_BRAKE_PERCENT", 5)
 INVOICE_GRACE_MINUTES = whole("INVOICE_GRACE_MINUTES", 60)
+LATE_USAGE = one_of("LATE_USAGE", "ask", "carry_forward")
 CONFIRM_AMOUNT = whole("CONFIRM_AMOUNT", 1000)
 """From this amount on, in a price's own currency, a dialog wants it typed."""

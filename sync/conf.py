@@ -26,6 +26,9 @@ class Config:
     invoice_grace: timedelta
     """How long Stripe leaves a draft open after a period's end, where the draft itself was not read."""
 
+    late_usage: str = "ask"
+    """What becomes of usage whose billing period has closed: `ask` a person, or `carry_forward` by itself."""
+
     confirm_amount: int
     """From this amount on, in whole units of a price's currency, a dialog wants the amount typed."""
 
@@ -75,6 +78,7 @@ def load_config() -> Config:
         tail=timedelta(hours=settings.REPORT_TAIL_HOURS),
         brake_percent=settings.REPORT_BRAKE_PERCENT,
         invoice_grace=timedelta(minutes=settings.INVOICE_GRACE_MINUTES),
+        late_usage=settings.LATE_USAGE,
         confirm_amount=settings.CONFIRM_AMOUNT,
         run_budget=timedelta(minutes=settings.RUN_BUDGET_MINUTES),
         webhook_secret=settings.STRIPE_WEBHOOK_SECRET.strip(),

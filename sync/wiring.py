@@ -36,6 +36,7 @@ class Connections:
         return ReportRules(
             tail=self.config.tail,
             brake_percent=self.config.brake_percent,
+            carries_late=self.config.late_usage == "carry_forward",
             invoice_grace=self.config.invoice_grace,
             calls_per_second=self.config.effective_rate_limit,
         )

@@ -26,6 +26,7 @@ COUNTERS: Mapping[str, str] = {
     "rejected": "refused by Stripe",
     "held": "held for a person",
     "late": "too late",
+    "carried": "carried forward",
     "elsewhere": "sent by another worker",
     "planned_elsewhere": "planned by another worker",
 }

@@ -1,6 +1,6 @@
 """The ledger: what was measured, and what Stripe was told."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from unfold.sections import TemplateSection
 
 from sync.admin.chips import report_chip
 from sync.admin.console_admin import ReadOnlyAdmin
+from sync.admin.dialogs.carry_report import CarryReport
 from sync.admin.dialogs.decide_reports import DecideReports
 from sync.admin.dialogs.dismiss_report import DismissReport
 from sync.admin.dialogs.release_report import ReleaseReport
@@ -27,6 +28,7 @@ from sync.admin.exports import ExportAdmin
 from sync.admin.filters import DaysFilter, WaitsFilter
 from sync.admin.formats import from_to, stripe_link, units
 from sync.admin.links import row_link
+from sync.admin.report_fields import telling_fieldsets
 from sync.admin.worth import amount_cell, amount_sentence, price
 from sync.domain.remedies import explain_report
 from sync.models import Customer, Enrolment, UsageReport
@@ -45,13 +47,16 @@ class AttemptsSection(TemplateSection):  # type: ignore[misc] # unfold ships no 
         return {"report": instance, "attempts": instance.delivery_attempts.all()}
 
 
+DIALOGS = (ReleaseReport, RetryReport, CarryReport, DismissReport)
+
+
 @admin.register(UsageReport)
 class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
     """Every report there ever was; docs/ledger.md says what each status means."""
 
     resource_classes = [REPORTS]
     export_related = ("enrolment__customer", "enrolment__meter")
-    dialogs: ClassVar[Sequence[type[DecideReports]]] = (ReleaseReport, RetryReport, DismissReport)
+    dialogs: ClassVar[Sequence[type[DecideReports]]] = DIALOGS
 
     list_display = [
         "id",
@@ -78,7 +83,7 @@ class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
     search_help_text = "Number, identifier, Stripe request, or a customer's name, e-mail address or id"
     when_empty = "Reports come from runs: Report usage… on Runs makes the first ones."
     ordering = ["-slice_end", "-id"]
-    # A ledger of millions of rows is neither counted nor sorted by what no index holds.
+    # Millions of rows are neither counted nor sorted by what no index holds.
     paginator = InfinitePaginator
     list_disable_select_all = True
     sortable_by = ("id", "slice")
@@ -99,6 +104,7 @@ class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
         "planned_in",
         "sent_in",
         "comes_from",
+        "goes_into",
     ]
     fieldsets = [
         (
@@ -133,6 +139,7 @@ class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
                     "planned_in",
                     "sent_in",
                     "comes_from",
+                    "goes_into",
                     "created_at",
                 ]
             },
@@ -141,15 +148,7 @@ class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: UsageReport | None = None) -> Any:
         """Leave out what is said of few reports: what was carried, cut off, or is tried again."""
-        shown = super().get_fieldsets(request, obj)
-        silent = {name for name, says in WHERE_IT_SAYS_SOMETHING.items() if obj and not says(obj)}
-        return [
-            (
-                title,
-                {**options, "fields": [one for one in options["fields"] if _name_of(one) not in silent]},
-            )
-            for title, options in shown
-        ]
+        return telling_fieldsets(super().get_fieldsets(request, obj), obj)
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Offer no decision on a list of reports that do not wait for it."""
@@ -263,7 +262,7 @@ class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
 
     @admin.display(description="Stripe's request")
     def stripe_call(self, report: UsageReport) -> str:
-        """The call that delivered it, in Stripe's own log."""
+        """Show the call that delivered it, in Stripe's own log."""
         return stripe_link("request", report.stripe_request_id)
 
     @admin.display(description="planned by")
@@ -286,15 +285,9 @@ class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
         """The late report whose usage it carries."""
         return row_link(report.corrects, report.corrects.page_name if report.corrects else None)
 
-
-WHERE_IT_SAYS_SOMETHING: Mapping[str, Callable[[UsageReport], object]] = {
-    "carried_units": lambda report: report.carried,
-    "may_have_arrived": lambda report: report.maybe_arrived,
-    "comes_from": lambda report: report.corrects_id,
-    "next_attempt_at_shown": lambda report: report.next_attempt_at,
-}
-"""Fields that are left out where they have nothing to say."""
-
-
-def _name_of(field: Any) -> str:
-    return field if isinstance(field, str) else str(field.__name__)
+    @admin.display(description="carried into")
+    def goes_into(self, report: UsageReport) -> str:
+        """The report that took its usage along."""
+        made = report.corrections.order_by("pk").select_related("enrolment__customer", "enrolment__meter")
+        taker = made.first()
+        return row_link(taker, taker.page_name if taker else None)

@@ -34,11 +34,11 @@ REPORTS: Mapping[str, Explained] = {
     "held": Explained(
         "It looks wrong, so nothing was sent.",
         "Release it if it is right: the next run sends it to Stripe. Dismiss it if the measurement was "
-        "wrong: the slice then stays at what Stripe was told.",
+        "wrong: the slice then stays at what Stripe was told. Released after its period has closed it is late.",
     ),
     "late": Explained(
         "Its billing period has closed, so Stripe would put it on no invoice.",
-        "Dismiss it with a reason. If it has to be paid nevertheless, add an invoice item in Stripe. Should "
+        "Carry it forward: it is then billed in the period that is open now. Or dismiss it with a reason. Should "
         "its invoice turn out to be open still, it goes out by itself.",
     ),
     "carried": Explained("Its usage was carried forward into an open slice."),
@@ -79,8 +79,7 @@ FINDINGS: Mapping[str, str] = {
     "legacy_price": "Move the subscriptions to a price with a billing meter in Stripe.",
     "brake": "Look at the held reports: release those that are right, dismiss those that are not.",
     "late": (
-        "Dismiss the late reports with a reason. What has to be paid nevertheless needs an invoice item in "
-        "Stripe."
+        "Carry the late reports forward into the periods that are open now, or dismiss them with a reason."
     ),
     "rejected": "Remove what Stripe names as the reason, then retry the refused reports.",
     "refused_unnamed": (

@@ -132,6 +132,7 @@ class UsageReport(models.Model):
             ("release_usagereport", "Can release a held report"),
             ("dismiss_usagereport", "Can dismiss a report"),
             ("retry_usagereport", "Can retry a refused report"),
+            ("carry_usagereport", "Can carry a late report forward"),
         ]
         indexes = [
             models.Index(fields=["status", "next_attempt_at"], name="report_due"),
@@ -180,7 +181,7 @@ class UsageReport(models.Model):
                 condition=Q(written_off=False) | Q(status="dismissed"), name="only_dismissed_is_written_off"
             ),
             models.CheckConstraint(
-                condition=~Q(status__in=["dismissed", "replaced"]) | ~Q(decision=""),
+                condition=~Q(status__in=["dismissed", "replaced", "carried"]) | ~Q(decision=""),
                 name="a_decision_has_a_reason",
             ),
         ]
@@ -227,6 +228,9 @@ def how_it_counts(status: str, *, written_off: bool, maybe_arrived: bool = False
     """Return how a row of this status counts for its slice; `docs/decisions/0002` says why."""
     if status == UsageReport.Status.DISMISSED and written_off:
         return Counts.AS_ACCOUNTED if maybe_arrived else Counts.AS_WRITTEN_OFF
+    if status == UsageReport.Status.CARRIED:
+        # Another slice bills it.
+        return Counts.AS_WRITTEN_OFF
     if status == UsageReport.Status.DISMISSED:
         return Counts.NOT
     return Counts.NOT if status in UsageReport.WITHDRAWN else Counts.AS_ACCOUNTED

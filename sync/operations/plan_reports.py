@@ -8,7 +8,7 @@ from sync.domain.closings import OLDEST_EVENT, half_closed_sentence
 from sync.domain.drift import brake_reason
 from sync.domain.periods import billable_stretches
 from sync.domain.quantities import MAX_DIGITS, as_text, digit_count, exact_sum
-from sync.domain.slices import Slice, StoredSlice, cut_slices
+from sync.domain.slices import Slice, cut_slices
 from sync.domain.timeline import Span
 from sync.models import Meter, UsageReport
 from sync.operations.collect_usage import Wanted, collect_usage
@@ -127,19 +127,9 @@ def _due_slices(
     one: EnrolmentToPlan, meter: Meter, rules: PlanningRules, reread_from: datetime, now: datetime
 ) -> list[Slice]:
     stretches = billable_stretches(one.items, report_from=one.report_from, sets_hours=meter.sets_hours)
-    unsettled = {row.slice_start for row in one.rows if row.status in UsageReport.UNSETTLED}
-    stored = [
-        StoredSlice(
-            span=Span(row.slice_start, row.slice_end),
-            event_at=row.event_at,
-            closes_at=row.closes_at,
-            unsettled=row.slice_start in unsettled,
-        )
-        for row in {row.slice_start: row for row in one.rows}.values()
-    ]
     return cut_slices(
         stretches,
-        stored=stored,
+        stored=one.stored_slices(),
         fresh_from=one.planned_through,
         reread_from=reread_from,
         horizon=now - timedelta(seconds=meter.settle_seconds),

@@ -144,7 +144,9 @@ def _plan_slice(plan: EnrolmentPlan, reading: _Reading, rows: list[LedgerRow], m
         )
         for row in doubtful.values()
     ]
-    if moved and not blocking and change.target != change.accounted:
+    # What a superseded revision was to carry along has to stay with the slice, even where nothing is due.
+    takes_along = carried != (accounted[-1].carried if accounted else 0)
+    if moved and not blocking and (change.target != change.accounted or takes_along):
         revision = rows[-1].revision + 1 if rows else 1
         plan.reports.append(_report(plan, reading, change, carried, revision, meter))
 

@@ -90,6 +90,18 @@ _WAITING = {
 """Which rows a meter's finding of a kind is about."""
 
 
+def stays_late(report: UsageReport) -> FoundIssue:
+    """Return the finding of a meter on which a person's decision left a late report behind."""
+    meter = report.enrolment.meter
+    return FoundIssue(
+        kind=Finding.Kind.LATE,
+        fingerprint=f"meter:{meter.stripe_id}",
+        message=f"A report on {meter.slug} is late: its billing period closed before it was sent. Decide on "
+        "it under Reports.",
+        meter_id=meter.pk,
+    )
+
+
 def resolve_absent(kinds: Sequence[Finding.Kind], *, seen: Iterable[FoundIssue], now: datetime) -> int:
     """Open findings of these kinds that a complete look did not see again are resolved; return how many."""
     still = {(issue.kind.value, issue.fingerprint) for issue in seen}

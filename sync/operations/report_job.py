@@ -8,6 +8,7 @@ from datetime import datetime
 from django.db.models import Q
 
 from sync.models import ReportRun, UsageReport
+from sync.operations.carry_late_reports import carry_late_reports
 from sync.operations.confirm_plan import difference
 from sync.operations.confirmed_reports import confirmed_reports
 from sync.operations.deliver_reports import deliver_reports
@@ -58,8 +59,7 @@ class ReportJob:
         self.given_up: set[int] = set()
         """Enrolments that this run tried and leaves to the next one."""
         self.stripe_is_down = False
-        self.planned_some = False
-        """Whether any meter was planned at all."""
+        self.planned_some = False  # any meter at all
         self.only = confirmed_reports(request.shown, run_id=run.pk) if request.is_confirmed else None
 
     def work(self) -> None:
@@ -78,8 +78,12 @@ class ReportJob:
             self._deliver(wait_for_others=False)
         if self.stopped or self._plan_as_confirmed():
             return
-        if not (self.request.dry_run or self.stopped or self.stripe_is_down):
-            self._deliver(wait_for_others=True)
+        if self.request.dry_run or self.stopped or self.stripe_is_down:
+            return
+        if self.rules.carries_late and not self.request.is_confirmed:
+            carried = carry_late_reports(scope=self.request.scope, run=self.run, now=self.clock())
+            self.counters["carried"] += carried
+        self._deliver(wait_for_others=True)
 
     def end(self, status: ReportRun.Status, error: str, *, is_full: bool = False) -> None:
         """The run is stored as it ended, with what it leaves for later."""

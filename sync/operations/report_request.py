@@ -82,6 +82,8 @@ class ReportRules:
     brake_percent: int
     invoice_grace: timedelta
     calls_per_second: int
+    carries_late: bool = False
+    """Whether late usage goes into an open period by itself where that costs the same (LATE_USAGE)."""
     time_is_up: Callable[[], bool] = lambda: False
     """Whether the run has to leave the rest to the next one: others wait for the worker, or it ends."""
 

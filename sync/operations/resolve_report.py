@@ -10,7 +10,7 @@ from sync.domain.identifiers import report_identifier
 from sync.domain.quantities import MAX_DIGITS, as_text, billed_units, digit_count
 from sync.models import ReportRun, UsageReport
 from sync.operations.measure_anew import measure_slices_anew
-from sync.operations.record_findings import end_report_findings
+from sync.operations.record_findings import end_report_findings, record_findings, stays_late
 from sync.operations.sum_up_days import mark_days, sum_up_days_after_commit
 from sync.ports import InvalidInput
 
@@ -24,7 +24,8 @@ def release_report(
 ) -> UsageReport:
     """The report will be sent by the next delivery; return the row that will be.
 
-    A held one becomes pending. A rejected one, or one of unknown outcome that the person knows did not
+    A held one becomes pending, or late where its period has closed meanwhile: then it is not sent, and can be
+    carried forward. A rejected one, or one of unknown outcome that the person knows did not
     arrive, is replaced by a new revision with a new identifier. Raises `InvalidInput` for a late one
     (Stripe would bill it on no invoice) and for rows that wait for nobody. Decided once: a second call
     finds nothing to decide.
@@ -38,16 +39,21 @@ def release_report(
                 "arrived, release it with --why saying how you know, else dismiss it."
             )
             raise InvalidInput(msg)
-        if too_late := why_too_late(report, now=now):
+        too_late = why_too_late(report, now=now)
+        if too_late and report.status != Status.HELD:
             raise InvalidInput(too_late)
-        report.decision = _decision("Released", why, who, now)
+        report.decision = decision("Released", why, who, now)
         if report.status == Status.HELD:
-            report.status, report.error = Status.PENDING, ""
-            report.save(update_fields=["status", "error", "decision"])
+            # What is right and comes too late is late: whoever released it can carry it forward.
+            report.status = Status.LATE if too_late else Status.PENDING
+            report.error, report.half_closed = too_late, False
+            report.save(update_fields=["status", "error", "half_closed", "decision"])
             sent = report
         else:
             sent = _replace(report, run=run, now=now)
         end_report_findings([report], now=now, resolution=report.decision)
+        if sent.status == Status.LATE:
+            record_findings([stays_late(sent)], now=now)
         mark_days([(report.enrolment.meter_id, report.slice_start)], now=now)
         if run is None:  # a run does it at its end
             sum_up_days_after_commit(now=now)
@@ -60,7 +66,7 @@ def why_too_late(report: UsageReport, *, now: datetime) -> str:
         return ""
     return (
         f"Report {report.pk} belongs to a billing period that closed at {report.closes_at:%Y-%m-%d %H:%M} "
-        "UTC: Stripe would put it on no invoice. Dismiss it with a reason."
+        "UTC: Stripe would put it on no invoice. Carry it forward, or dismiss it with a reason."
     )
 
 
@@ -86,7 +92,7 @@ def dismiss_report(*, report_id: int, why: str, who: str, now: datetime) -> Usag
         # What is held for a closed period was measured right: its usage is given up, not forgotten.
         report.written_off = report.status != Status.HELD or report.half_closed
         report.status, report.next_attempt_at = Status.DISMISSED, None
-        report.decision = _decision("Dismissed", why, who, now)
+        report.decision = decision("Dismissed", why, who, now)
         report.save(update_fields=["written_off", "status", "next_attempt_at", "decision"])
         end_report_findings([report], now=now, resolution=report.decision)
         mark_days([(report.enrolment.meter_id, report.slice_start)], now=now)
@@ -161,6 +167,7 @@ def _replace(report: UsageReport, *, run: ReportRun | None, now: datetime) -> Us
     )
 
 
-def _decision(verb: str, why: str, who: str, now: datetime) -> str:
+def decision(verb: str, why: str, who: str, now: datetime) -> str:
+    """Return the sentence that says who decided what, and why."""
     reason = why.strip() or "no reason given"
     return f"{verb} by {who} at {now:%Y-%m-%d %H:%M:%S} UTC: {reason}"

@@ -78,7 +78,7 @@ class Sums:
 
     def add(self, revisions: Iterable["SumRow"]) -> None:
         """Add one slice, by its revisions in order."""
-        quantity, held = NOTHING, NOTHING
+        quantity, held, carried = NOTHING, NOTHING, NOTHING
         for row in revisions:
             if row.status == DELIVERED:  # nearly all of them
                 self.delivered += 1
@@ -87,11 +87,15 @@ class Sums:
                 continue
             if how_it_counts(row.status, written_off=row.written_off) is not Counts.NOT:
                 quantity = Decimal(row.quantity)
+            if row.status == Status.CARRIED:
+                # It shows on the day that took it along, as on the bill.
+                units = exact_add(Decimal(row.value), -held) if self.sets_hours else Decimal(row.value)
+                carried = exact_add(carried, units)
             if row.waits:
                 self.waiting += 1
             elif row.status in UsageReport.BLOCKING:
                 self.failed += 1
-        self.measured = exact_add(self.measured, quantity)
+        self.measured = exact_add(self.measured, exact_add(quantity, -carried))
         self.held = exact_add(self.held, held)
 
     def as_day(self, day: date) -> Day:

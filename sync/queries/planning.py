@@ -1,7 +1,7 @@
 """What planning has to know of one meter: who is billed when, and what the ledger holds already."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -12,6 +12,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from sync.domain.accounts import Counts
 from sync.domain.closings import OLDEST_EVENT
 from sync.domain.periods import BilledItem, Period, item_start
+from sync.domain.slices import StoredSlice
 from sync.domain.timeline import SECOND, Span, floor_to
 from sync.models import (
     BillingPeriod,
@@ -111,6 +112,19 @@ class EnrolmentToPlan:
     items: list[BilledItem] = field(default_factory=list)
     rows: list[LedgerRow] = field(default_factory=list)
 
+    def stored_slices(self) -> list[StoredSlice]:
+        """Return the slices that have rows, each as its newest row has it."""
+        unsettled = {row.slice_start for row in self.rows if row.status in UsageReport.UNSETTLED}
+        return [
+            StoredSlice(
+                span=Span(row.slice_start, row.slice_end),
+                event_at=row.event_at,
+                closes_at=row.closes_at,
+                unsettled=row.slice_start in unsettled,
+            )
+            for row in {row.slice_start: row for row in self.rows}.values()
+        ]
+
 
 def enrolments_in(scope: Scope) -> QuerySet[Enrolment]:
     """Return the enrolments of a scope, paused ones too."""
@@ -134,9 +148,17 @@ def enrolments_in(scope: Scope) -> QuerySet[Enrolment]:
 
 
 def enrolments_to_plan(
-    meter: Meter, *, scope: Scope, since: datetime, now: datetime, as_if_over: int = 0
+    meter: Meter,
+    *,
+    scope: Scope,
+    since: datetime,
+    now: datetime,
+    as_if_over: int = 0,
+    only: Collection[int] | None = None,
 ) -> list[EnrolmentToPlan]:
     """Return the scope's enrolments on this meter that are not paused, but by the pause `as_if_over`.
+
+    With `only`, those of these ids.
 
     Their ledger rows are those that end after `since`, that lie beyond what was planned so far, or that
     are not settled and young enough to be sent. Who has no subject is left out: nothing can be measured.
@@ -147,7 +169,8 @@ def enrolments_to_plan(
             id=pk, customer_id=customer, report_from=start, planned_through=through, anew=anew
         )
         for pk, customer, start, through, anew in unpaused(
-            enrolments_in(scope).filter(meter=meter), as_if_over=as_if_over
+            enrolments_in(scope).filter(Q() if only is None else Q(pk__in=only), meter=meter),
+            as_if_over=as_if_over,
         )
         .order_by("pk")
         .values_list("pk", "customer__stripe_id", "report_from", "planned_through", "anew")

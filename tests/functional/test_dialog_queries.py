@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from sync.admin.dialogs.dialog import Place
 from sync.domain.timeline import HOUR, floor_to
-from tests.factories import FindingFactory, UsageReportFactory
+from tests.factories import FindingFactory, MeterFactory, UsageReportFactory
 from tests.functional.pages import label, page, registered_dialogs
 from tests.integration.test_admin_pages import fill
 
@@ -25,10 +25,12 @@ def root(db, client, settings, sandbox_server, sandbox):
     settings.STRIPE_API_BASE = sandbox_server.stripe_url
     settings.OPENMETER_URL = sandbox_server.openmeter_url
     fill(0, MANY)
+    meter = MeterFactory()
     begin = floor_to(timezone.now(), HOUR) - HOUR
     for _ in range(MANY):
         for status in ("held", "rejected"):
             UsageReportFactory(status=status, slice_start=begin, closes_at=begin + 700 * HOUR)
+        UsageReportFactory(status="late", slice_start=begin, enrolment__meter=meter)
         FindingFactory()
     client.force_login(User.objects.create_superuser("root"))
     return client

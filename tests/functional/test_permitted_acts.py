@@ -42,6 +42,8 @@ def something_to_do(world, office):
     world.later(hours=1)
     for status in ("held", "rejected", "unknown"):
         UsageReportFactory(status=status)
+    # Of somebody whose open period has an hour that can take it along.
+    UsageReportFactory(status="late", enrolment=customer.enrolments.get(), slice_start=START - 72 * HOUR)
     FindingFactory()
     PauseFactory(customer=paused)
     PauseFactory(meter=MeterFactory())

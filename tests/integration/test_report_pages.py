@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from sync.domain.pricing import Money
-from sync.models import DeliveryAttempt, Price, UsageReport
+from sync.models import DeliveryAttempt, Finding, Price, UsageReport
 from sync.queries.report_moves import amounts_of_reports
 from sync.queries.report_worth import ReportWorth
 from sync.queries.reports_of_call import reports_of_call
@@ -99,15 +99,16 @@ class TestReportList:
             assert {"report_request", "attempt_request"} <= set(re.findall(r"INDEX (\w+)", plan))
 
     def test_offers_decisions_only_where_something_may_wait_for_them(self, staff):
-        waiting("held"), waiting("delivered")
+        waiting("held"), waiting("delivered"), waiting("late")
         offered = {
-            status: re.findall('<option value="(release|retry|dismiss)"', self.listed(staff, status))
-            for status in ("", "delivered", "held")
+            status: re.findall('<option value="(release|retry|carry|dismiss)"', self.listed(staff, status))
+            for status in ("", "delivered", "held", "late")
         }
         assert offered == {
-            "": ["release", "retry", "dismiss"],
+            "": ["release", "retry", "carry", "dismiss"],
             "delivered": [],
             "held": ["release", "dismiss"],
+            "late": ["carry", "dismiss"],
         }
 
     def listed(self, staff, status):
@@ -243,12 +244,13 @@ class TestDecisions:
         sentence = f"Report {gone.pk} is pending: only held reports are released."
         assert said(answer)[:2] == ["Released 1 report.", sentence]
 
-    def test_a_report_whose_period_closed_is_not_released(self, staff):
+    def test_a_held_report_whose_period_closed_is_late_once_it_is_released(self, staff):
         report = waiting("held", closes_at=NOW + HOUR)
-        answer = decide(staff, "release", report)
+        decide(staff, "release", report)
         report.refresh_from_db()
-        assert report.status == Status.HELD
-        assert "Stripe would put it on no invoice" in answer.content.decode()
+        assert report.status == Status.LATE
+        assert "Stripe would put it on no invoice" in report.error
+        assert Finding.objects.get(kind="late", resolved_at=None).meter == report.enrolment.meter
 
     def test_a_refused_report_is_planned_anew(self, staff):
         report = waiting("rejected")

@@ -21,12 +21,14 @@ class ReleaseReport(DecideReports):
     past = "Released"
     waiting = frozenset({UsageReport.Status.HELD})
     instead = "only held reports are released."
+    sends = False  # what is too late by now becomes late, which says that it was right
 
     def description(self) -> str:
         """Say what will happen."""
         return (
             "They were held because they look wrong, or because one of their billing periods has closed. "
-            "The next run sends them to Stripe, which bills them in the periods that are open."
+            "The next run sends them to Stripe, which bills them in the periods that are open. One whose "
+            "period has closed meanwhile becomes late: then carry it forward, or dismiss it."
         )
 
     def decide(self, row: UsageReport, *, why: str, now: datetime) -> Sequence[UsageReport]:

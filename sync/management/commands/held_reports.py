@@ -8,19 +8,22 @@ from django.core.management.base import CommandParser
 from sync.domain.quantities import as_text
 from sync.management.base import SyncCommand, login
 from sync.models import UsageReport
+from sync.operations.carry_report import carry_report
 from sync.operations.resolve_report import DECIDABLE, dismiss_report, release_report
 from sync.ports import InvalidInput
 from sync.queries.waiting_reports import WaitingReport, waiting_reports
 
 ALL = "all"
+PAST = {"release": "released", "carry": "carried forward", "dismiss": "dismissed"}
+"""What was done, by its option."""
 BY_WORD = {UsageReport.Status(status).word: status for status in DECIDABLE}
 """What a person types for a status."""
 
 
 class Command(SyncCommand):
-    """Lists, releases and dismisses held, late and refused reports, and those of unknown outcome."""
+    """Lists reports that wait for a person, and releases, carries forward or dismisses them."""
 
-    help = "List, release or dismiss reports that wait for a person: held, late, refused, unknown."
+    help = "List, release, carry forward or dismiss reports that wait for a person."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take what to do, with which reports, and why."""
@@ -32,8 +35,14 @@ class Command(SyncCommand):
             metavar="N",
             help="send these (numbers of the list, or all but those of unknown outcome)",
         )
+        what.add_argument(
+            "--carry",
+            nargs="+",
+            metavar="N",
+            help="bill these late ones in the open period (numbers, or all)",
+        )
         what.add_argument("--dismiss", nargs="+", metavar="N", help="never send these (numbers, or all)")
-        parser.add_argument("--why", default="", help="the reason; a dismissal needs one")
+        parser.add_argument("--why", default="", help="the reason; all but a release need one")
         parser.add_argument("--meter", default="", metavar="slug", help="only this meter's")
         parser.add_argument("--customer", default="", metavar="cus_…", help="only this customer's")
         parser.add_argument("--status", default="", choices=list(BY_WORD), help="only these")
@@ -54,33 +63,32 @@ class Command(SyncCommand):
         self._decide_all(chosen, options)
 
     def _decide_all(self, chosen: list[WaitingReport], options: dict[str, Any]) -> None:
-        verb = "release" if options["release"] else "dismiss"
-        past = "released" if verb == "release" else "dismissed"
+        verb = next(verb for verb in PAST if options[verb])
         refused: list[str] = []
         done = 0
-        if not options["status"]:
-            # What may have reached Stripe is decided one by one, or by asking for it by name.
-            chosen = [report for report in chosen if report.status != UsageReport.Status.UNKNOWN]
-        for report_id in _numbers(options["release"] or options["dismiss"], chosen):
+        fit = _fit_for(verb, chosen, by_status=bool(options["status"]))
+        for report_id in _numbers(options[verb], fit):
             try:
                 report = self._decide(verb, report_id, options["why"])
             except InvalidInput as error:
                 refused.append(str(error))
             else:
                 done += 1
-                self.stdout.write(f"{past}: {report}")
+                self.stdout.write(f"{PAST[verb]}: {report}")
         if refused:
             # What could be decided is; the rest is said.
             raise InvalidInput("\n".join(refused))
         if not done:
             self.stdout.write("Nothing waits for a decision.")
-        elif verb == "release":
-            self.stdout.write("Run manage.py report_usage to send what was released.")
+        elif verb != "dismiss":
+            self.stdout.write(f"Run manage.py report_usage to send what was {PAST[verb]}.")
 
     def _decide(self, verb: str, report_id: int, why: str) -> UsageReport:
         now, who = self.now(), login()
         if verb == "release":
             return release_report(report_id=report_id, why=why, who=who, run=None, now=now)
+        if verb == "carry":
+            return carry_report(report_id=report_id, why=why, who=who, run=None, now=now)
         return dismiss_report(report_id=report_id, why=why, who=who, now=now)
 
     def _list(self, reports: list[WaitingReport], *, as_json: bool) -> None:
@@ -108,6 +116,14 @@ class Command(SyncCommand):
             )
         if not reports:
             self.stdout.write("Nothing waits for a decision.")
+
+
+def _fit_for(verb: str, chosen: list[WaitingReport], *, by_status: bool) -> list[WaitingReport]:
+    """Return what `all` means for a decision."""
+    if verb == "carry":
+        return [report for report in chosen if report.status == UsageReport.Status.LATE]
+    # What may have reached Stripe is decided one by one, or by asking for it by name.
+    return [report for report in chosen if by_status or report.status != UsageReport.Status.UNKNOWN]
 
 
 def _numbers(wanted: list[str], chosen: list[WaitingReport]) -> list[int]:

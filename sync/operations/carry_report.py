@@ -1,0 +1,200 @@
+"""Bill late usage in an open period: a person's decision, or the rule LATE_USAGE=carry_forward."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from django.db import transaction
+from django.db.models import Max
+
+from sync.domain.accounts import account_of
+from sync.domain.identifiers import report_identifier
+from sync.domain.quantities import MAX_DIGITS, as_text, billed_units, digit_count
+from sync.models import Enrolment, ReportRun, UsageReport
+from sync.operations.measure_anew import measure_slices_anew
+from sync.operations.plan_carry import CarryPlan, plan_carry
+from sync.operations.record_findings import end_report_findings, record_findings, stays_late
+from sync.operations.resolve_report import decision
+from sync.operations.sum_up_days import mark_days, sum_up_days_after_commit
+from sync.ports import InvalidInput
+
+Status = UsageReport.Status
+
+
+def carry_report(*, report_id: int, why: str, who: str, run: ReportRun | None, now: datetime) -> UsageReport:
+    """A late report's usage is part of a new revision of an open slice; return that revision.
+
+    It waits for the next delivery. What would bring the open period below zero stays late. Decided once: a
+    second call finds nothing to decide. Raises `InvalidInput` where no reason is given, nothing is open, or
+    somebody plans or sends the open slice at this moment.
+    """
+    if not why.strip():
+        msg = "A report is carried forward for a reason: add --why."
+        raise InvalidInput(msg)
+    with transaction.atomic():
+        report = _late(report_id)
+        # As of before the mark is set back: only what is measured can take usage along.
+        plan = plan_carry(report, now=now)
+        # Usage that came in while it waited is measured. A plan that is being made is refused, as the
+        # slice that takes this along is not what it was.
+        measure_slices_anew([report])
+        report = _late(report_id, lock=True)
+        said = decision("Carried forward", why, who, now)
+        carried = _settle(report, plan, said, now) if plan.rest else _mark(report, said)
+        made = _raise_target(plan, carried, run=run or report.run, now=now)
+        end_report_findings([report], now=now, resolution=said)
+        if plan.rest:
+            record_findings([stays_late(carried)], now=now)
+        meter_id = report.enrolment.meter_id
+        mark_days([(meter_id, report.slice_start), (meter_id, made.slice_start)], now=now)
+        if run is None:  # a run does it at its end
+            sum_up_days_after_commit(now=now)
+    return made
+
+
+def _late(report_id: int, *, lock: bool = False) -> UsageReport:
+    rows = UsageReport.objects.select_related("enrolment__meter", "enrolment__customer")
+    if lock:
+        rows = rows.select_for_update(of=("self",))
+    else:
+        # Planners and workers lock the enrolment first, too.
+        enrolments = Enrolment.objects.select_for_update(no_key=True)
+        list(enrolments.filter(reports=report_id).values_list("pk"))
+    report = rows.filter(pk=report_id).first()
+    if report is None:
+        msg = f"There is no report {report_id}: the list of reports shows those that wait."
+        raise InvalidInput(msg)
+    if report.status != Status.LATE:
+        msg = f"Report {report_id} is {report.status_word}: only late reports are carried forward."
+        raise InvalidInput(msg)
+    return report
+
+
+def _mark(report: UsageReport, said: str) -> UsageReport:
+    report.status, report.decision, report.next_attempt_at = Status.CARRIED, said, None
+    report.save(update_fields=["status", "decision", "next_attempt_at"])
+    return report
+
+
+def _settle(report: UsageReport, plan: CarryPlan, said: str, now: datetime) -> UsageReport:
+    """Put two revisions in its place: what is carried, and the rest, which stays late."""
+    standing = [row for row in _revisions(report) if row.pk != report.pk]
+    report.status, report.decision = Status.REPLACED, said
+    report.save(update_fields=["status", "decision"])
+    meter = report.enrolment.meter
+    before = account_of(standing, sets_hours=meter.sets_hours)
+    rest = (
+        f"{as_text(-plan.rest)} units could not be taken off: the open period would fall below zero. Give a "
+        "credit note in Stripe and dismiss it, or carry it forward in a later period."
+    )
+    first = _revision(report, 1, value=plan.carried, status=Status.CARRIED, decision=said, now=now)
+    second = _revision(report, 2, value=plan.rest, status=Status.LATE, error=rest, now=now)
+    if meter.sets_hours:
+        first.quantity = before.accounted + before.written_off + plan.carried
+        first.value = before.accounted + plan.carried
+        second.value = before.accounted + plan.rest
+    first.save()
+    second.save()
+    return first
+
+
+def _revision(
+    report: UsageReport,
+    further: int,
+    *,
+    value: Decimal,
+    status: UsageReport.Status,
+    now: datetime,
+    decision: str = "",
+    error: str = "",
+) -> UsageReport:
+    """Return a later revision of the same slice; nothing is saved."""
+    newest = max(row.revision for row in _revisions(report, withdrawn=True))
+    revision = newest + further
+    return UsageReport(
+        enrolment=report.enrolment,
+        slice_start=report.slice_start,
+        slice_end=report.slice_end,
+        revision=revision,
+        measured=report.measured,
+        carried=report.carried,
+        quantity=report.quantity,
+        value=value,
+        event_at=report.event_at,
+        closes_at=report.closes_at,
+        identifier=_identifier(report, report.slice_start, revision),
+        status=status,
+        decision=decision,
+        error=error,
+        run=report.run,
+        created_at=now,
+    )
+
+
+def _raise_target(plan: CarryPlan, carried: UsageReport, *, run: ReportRun, now: datetime) -> UsageReport:
+    """Store the open slice's next revision with what it takes along."""
+    piece, meter = plan.target.piece, carried.enrolment.meter
+    rows = UsageReport.objects.select_for_update(of=("self",)).filter(
+        enrolment=carried.enrolment, slice_start=piece.span.start
+    )
+    standing = [row for row in rows.order_by("revision") if row.status not in UsageReport.WITHDRAWN]
+    newest = standing[-1] if standing else None
+    if newest and newest.status == Status.PENDING:
+        standing.pop()
+        _take_back(newest)
+    if any(row.status in UsageReport.BLOCKING for row in standing):
+        raise InvalidInput(_busy(carried))
+    measured = newest.measured if newest else Decimal(0)
+    along = (newest.carried if newest else Decimal(0)) + plan.carried
+    quantity = billed_units(measured, scale=meter.scale, decimals=meter.decimals) + along
+    account = account_of(standing, sets_hours=meter.sets_hours)
+    value = account.target(quantity) if meter.sets_hours else account.target(quantity) - account.accounted
+    if digit_count(value) > MAX_DIGITS:
+        msg = f"Report {carried.pk} cannot be carried: {as_text(value)} has more than {MAX_DIGITS} digits."
+        raise InvalidInput(msg)
+    revision = (rows.aggregate(newest=Max("revision"))["newest"] or 0) + 1
+    return UsageReport.objects.create(
+        enrolment=carried.enrolment,
+        slice_start=piece.span.start,
+        slice_end=piece.span.end,
+        revision=revision,
+        measured=measured,
+        carried=along,
+        quantity=quantity,
+        value=value,
+        event_at=piece.event_at,
+        closes_at=plan.target.outlook.closes_at,
+        identifier=_identifier(carried, piece.span.start, revision),
+        decision=carried.decision,
+        corrects=carried,
+        run=run,
+        created_at=now,
+    )
+
+
+def _take_back(waiting: UsageReport) -> None:
+    """Supersede a revision that nobody claimed; one that is being sent has to be waited for."""
+    mine = UsageReport.objects.filter(pk=waiting.pk, status=Status.PENDING, first_sent_at=None)
+    if not mine.update(status=Status.SUPERSEDED, next_attempt_at=None):
+        raise InvalidInput(_busy(waiting))
+
+
+def _busy(report: UsageReport) -> str:
+    return (
+        f"The open hour that report {report.pk} concerns is being sent or waits for an answer: try again "
+        "in a few minutes."
+    )
+
+
+def _revisions(report: UsageReport, *, withdrawn: bool = False) -> Sequence[UsageReport]:
+    rows = UsageReport.objects.filter(enrolment=report.enrolment_id, slice_start=report.slice_start)
+    return [row for row in rows.order_by("revision") if withdrawn or row.status not in UsageReport.WITHDRAWN]
+
+
+def _identifier(report: UsageReport, slice_start: datetime, revision: int) -> str:
+    return report_identifier(
+        meter_id=report.enrolment.meter.stripe_id,
+        customer_id=report.enrolment.customer.stripe_id,
+        slice_start=slice_start,
+        revision=revision,
+    )
