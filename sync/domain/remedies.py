@@ -34,12 +34,13 @@ REPORTS: Mapping[str, Explained] = {
     "held": Explained(
         "It looks wrong, so nothing was sent.",
         "Release it if it is right: the next run sends it to Stripe. Dismiss it if the measurement was "
-        "wrong: the slice then stays at what Stripe was told. Released after its period has closed it is late.",
+        "wrong: the slice then stays at what Stripe was told. One that is released after its period has "
+        "closed becomes late.",
     ),
     "late": Explained(
         "Its billing period has closed, so Stripe would put it on no invoice.",
-        "Carry it forward: it is then billed in the period that is open now. Or dismiss it with a reason. Should "
-        "its invoice turn out to be open still, it goes out by itself.",
+        "Carry it forward: it is then billed in the period that is open now. Or dismiss it with a reason. "
+        "Should its invoice turn out to be open still, it goes out by itself.",
     ),
     "carried": Explained("Its usage was carried forward into an open slice."),
     "dismissed": Explained("A person decided that it is never sent."),
