@@ -10,6 +10,7 @@ from sync.domain.changes import StripeEvent
 from sync.domain.invoices import InvoiceSource
 from sync.domain.notices import ErrorReportSource
 from sync.domain.summaries import SummarySource
+from sync.domain.swaps import SwapSource
 
 WindowSize = Literal["MINUTE", "HOUR"]
 
@@ -35,7 +36,7 @@ class Misconfigured(SyncError):
 
 
 class TemporaryFailure(SyncError):
-    """The other side said "not now" (429, 409, 5xx, refused connection)."""
+    """ "Not now" (429, 409, 5xx, refused); `maybe_arrived` is false only if it surely had no effect."""
 
     def __init__(
         self,
@@ -46,7 +47,6 @@ class TemporaryFailure(SyncError):
         code: str = "",
         request_id: str = "",
     ) -> None:
-        """`maybe_arrived` is false only where the request surely had no effect (429, 409, refused)."""
         super().__init__(message, http_status=http_status, code=code, request_id=request_id)
         self.maybe_arrived = maybe_arrived
 
@@ -223,7 +223,7 @@ class MeterEventSender(Protocol):
         """Send one event and return Stripe's request id, or raise a `SyncError` that says what happened."""
 
 
-class BillingGateway(MeterEventSender, InvoiceSource, ErrorReportSource, SummarySource, Protocol):
+class BillingGateway(MeterEventSender, InvoiceSource, ErrorReportSource, SummarySource, SwapSource, Protocol):
     """Stripe, as far as the console uses it. Lists go through all pages; raises `SyncError`s only."""
 
     def account(self) -> Account:

@@ -20,6 +20,7 @@ from sync.clients.stripe_parsing import (
 )
 from sync.clients.stripe_session import stripe_session
 from sync.clients.stripe_summaries import StripeSummaries
+from sync.clients.stripe_swaps import StripePriceChanges
 from sync.domain.changes import StripeEvent
 from sync.domain.notices import REFUSALS
 from sync.domain.statuses import ENDED
@@ -51,7 +52,7 @@ BRIEFLY = (2.0, 4.0)
 """For somebody who waits before a page."""
 
 
-class StripeGateway(StripeInvoices, StripeErrorReports, StripeSummaries):
+class StripeGateway(StripeInvoices, StripeErrorReports, StripeSummaries, StripePriceChanges):
     """Implements `ports.BillingGateway`. Raises `SyncError`s only."""
 
     call_timeout_seconds = 15.0

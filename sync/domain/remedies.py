@@ -98,6 +98,18 @@ FINDINGS: Mapping[str, str] = {
         "If the usage has to be paid, add an invoice item in Stripe, then resolve this. Next time, let "
         "Stripe make an invoice at once when a subscription is canceled at once."
     ),
+    "swap_not_billed": (
+        "If the usage has to be paid, add an invoice item in Stripe, then resolve this. Next time, change a "
+        "price where a period begins, or shortly after everything was reported."
+    ),
+    "swap_repriced": (
+        "Decide whether the customer shall pay the difference, or get it back: Stripe does neither by "
+        "itself. Then resolve this."
+    ),
+    "swap_undated": (
+        "Look in Stripe when the price changed, and whether what was reported about then is on an invoice. "
+        "Give the key read access to events, so that changes are dated exactly. Then resolve this."
+    ),
     "unknown_outcome": "Look in Stripe whether the report arrived; then retry or dismiss it.",
 }
 """What to do, by kind of finding."""

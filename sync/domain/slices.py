@@ -136,8 +136,15 @@ def _stored_slice(row: StoredSlice, stretches: Sequence[Stretch], *, sets_hours:
     claimed = claimed_span(row.span, sets_hours=sets_hours)
     parts = [part for stretch in stretches if (part := claimed.meet(stretch.span))]
     around = (s.closings for s in stretches if s.span.start <= row.event_at < s.span.end)
-    closings = next(around, (Closing(row.closes_at),))
+    # One that was cut before the price changed reaches beyond it: it is too late with its old price.
+    ended = [s.closings for s in stretches if claimed.overlaps(s.span) and _is_over(s)]
+    closings = next(around, ended[-1] if ended else (Closing(row.closes_at),))
     return Slice(span=row.span, parts=parts, event_at=row.event_at, closings=closings)
+
+
+def _is_over(stretch: Stretch) -> bool:
+    """Whether nothing of it can be reported once it has ended."""
+    return all(closing.closes_at <= stretch.span.end for closing in stretch.closings)
 
 
 @dataclass(frozen=True, slots=True)

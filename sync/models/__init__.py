@@ -9,7 +9,13 @@ from sync.models.listings import Listing
 from sync.models.notices import StripeNotice
 from sync.models.pauses import Pause
 from sync.models.runs import ReportRun
-from sync.models.subscriptions import BillingPeriod, Subscription, SubscriptionItem, SubscriptionPause
+from sync.models.subscriptions import (
+    BillingPeriod,
+    ItemPrice,
+    Subscription,
+    SubscriptionItem,
+    SubscriptionPause,
+)
 from sync.models.usage_days import UsageDay
 from sync.models.watch import Incident, Worker
 
@@ -23,6 +29,7 @@ __all__ = [
     "Incident",
     "Invoice",
     "InvoiceLine",
+    "ItemPrice",
     "Listing",
     "Meter",
     "Pause",

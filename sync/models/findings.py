@@ -33,6 +33,9 @@ class Finding(models.Model):
         UNKNOWN_OUTCOME = "unknown_outcome", "Nobody knows whether Stripe received a report"
         INVOICE_GONE = "invoice_gone", "An invoice with usage was voided or deleted"
         NOT_INVOICED = "not_invoiced", "Stripe made no invoice for usage that was reported"
+        SWAP_NOT_BILLED = "swap_not_billed", "A price changed, and usage from before is on no invoice"
+        SWAP_REPRICED = "swap_repriced", "Usage is billed at a price that came after it was used"
+        SWAP_UNDATED = "swap_undated", "When a price changed is known only roughly"
 
     kind = models.CharField(max_length=30, choices=Kind)
     fingerprint = models.CharField(max_length=255)

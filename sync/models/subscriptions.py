@@ -83,6 +83,47 @@ class SubscriptionItem(models.Model):
         return self.stripe_id
 
 
+class ItemPrice(models.Model):
+    """That an item had this price from `start` until `end`: kept for ever, only an end is ever added.
+
+    The first one counts from the item's beginning, also where its usage was backdated.
+    """
+
+    item = models.ForeignKey(SubscriptionItem, on_delete=models.PROTECT, related_name="prices")
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="item_prices")
+    meter = models.ForeignKey(
+        Meter, null=True, blank=True, on_delete=models.PROTECT, related_name="item_prices"
+    )
+    """What measured it, as far as is known; null where nothing says so."""
+    start = models.DateTimeField()
+    end = models.DateTimeField(null=True, blank=True)
+    """Null while the item has it."""
+    not_before = models.DateTimeField(null=True, blank=True)
+    """Set where the end is only known roughly: it was then or later, and by `end` at the latest."""
+
+    class Meta:
+        ordering = ["item", "start"]
+        default_permissions = ()
+        indexes = [
+            models.Index(fields=["end"], condition=Q(end__isnull=False), name="item_price_ended"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["item"], condition=Q(end=None), name="item_price_open_once"),
+            models.UniqueConstraint(fields=["item", "start"], name="item_price_once_per_start"),
+            models.CheckConstraint(
+                condition=Q(end=None) | Q(end__gt=F("start")), name="item_price_ends_after_start"
+            ),
+            models.CheckConstraint(
+                condition=Q(not_before=None) | Q(end__gte=F("not_before")), name="item_price_roughly_ended"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """Name item, price and stretch."""
+        until = f"{self.end:%Y-%m-%d %H:%M:%S}" if self.end else "until now"
+        return f"{self.item_id} at {self.price_id} [{self.start:%Y-%m-%d %H:%M:%S}, {until})"
+
+
 class BillingPeriod(models.Model):
     """One item's billing period `[start, end)` and the invoice that closes it. Kept for ever."""
 

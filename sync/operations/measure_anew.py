@@ -14,7 +14,7 @@ from django.db.models import F, Q, QuerySet
 from sync.domain.closings import OLDEST_EVENT
 from sync.domain.periods import item_start
 from sync.domain.timeline import DAY, HOUR, floor_to
-from sync.models import Enrolment, Meter, SubscriptionItem, UsageReport
+from sync.models import Enrolment, ItemPrice, Meter, SubscriptionItem, UsageReport
 
 BATCH = 500
 
@@ -53,7 +53,27 @@ def measure_from(starts: Mapping[int, datetime]) -> None:
     Safe to repeat; takes the same few queries for one item as for a page of them. A plan that was made
     before is refused, even where the mark stays: it knew nothing of these items.
     """
-    marks = _marks(starts) if starts else {}
+    _set_marks_back(_marks(starts) if starts else {})
+
+
+def measure_swapped(items: Mapping[int, datetime]) -> None:
+    """Old and new meters of these items (local ids) are measured again from these changes of price on."""
+    marks: dict[tuple[int, int], datetime] = {}
+    if not items:
+        return
+    rows = ItemPrice.objects.filter(item__in=items, meter__isnull=False)
+    for row in rows.select_related("item__subscription"):
+        key = (row.item.subscription.customer_id, row.meter_id or 0)
+        mark = floor_to(items[row.item_id], HOUR)
+        marks[key] = min(mark, marks.get(key, mark))
+    _set_marks_back(marks)
+
+
+def _set_marks_back(marks: Mapping[tuple[int, int], datetime]) -> None:
+    """What these customers used on these meters (local ids) is measured again from these instants on.
+
+    Safe to repeat. A plan that was made before is refused, even where the mark stays.
+    """
     if not marks:
         return
     with transaction.atomic():

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sync.models import Customer, Meter, Price, Subscription
 from sync.operations.assign_subjects import assign_subjects, enrol_customers
 from sync.operations.conclude_mirror import MirrorSummary, ask_for_meters, record_obstacles
+from sync.operations.find_swapped import record_swapped
 from sync.operations.keep_listings import end_listings
 from sync.operations.link_meters import mark_conflicts, mark_seen_subjects
 from sync.operations.mirror_catalog import CatalogMirror, Tally
@@ -52,6 +53,7 @@ def mirror_stripe(
     lists.go_on(Price, stripe.prices, store=catalog.store_prices, fetch=catalog.fetch_price)
     lists.go_on(Customer, stripe.customers, store=catalog.store_customers, fetch=catalog.fetch_customer)
     lists.go_on(Subscription, stripe.subscriptions, store=subscriptions.store, fetch=subscriptions.fetch)
+    record_swapped(now=clock())
     # After the subscriptions, which tell which periods are over.
     invoices_problem = invoices.mirror(all_waiting=True)
     contested = assign_subjects(now=clock())

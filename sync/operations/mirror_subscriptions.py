@@ -10,7 +10,8 @@ from sync.domain.cycles import Cycle
 from sync.domain.periods import item_start
 from sync.domain.statuses import BILLABLE, PAUSED
 from sync.models import Meter, Price, Subscription, SubscriptionItem
-from sync.operations.measure_anew import measure_from
+from sync.operations.keep_prices import Changes, SeenPrice, keep_prices, trace_changes
+from sync.operations.measure_anew import measure_from, measure_swapped
 from sync.operations.mirror_catalog import CatalogMirror
 from sync.operations.mirror_pauses import resumed_at, store_pauses
 from sync.operations.mirror_periods import Beginning, SeenPeriod, store_periods
@@ -37,8 +38,14 @@ class SubscriptionMirror:
         # A subscription of a v2 account has no customer: no event could name whom it is for.
         billed = [subscription for subscription in subscriptions if subscription.customer_id]
         customers = self.catalog.customer_ids(one.customer_id for one in billed)
+        changes = trace_changes(billed, stripe=self.catalog.stripe)
         prices = self.catalog.price_ids(
-            item.price_id for one in billed for item in one.items if item.price_id
+            price
+            for price in (
+                *(item.price_id for one in billed for item in one.items),
+                *(change.after for found in changes.values() for change in found),
+            )
+            if price
         )
         with transaction.atomic():
             before = Subscription.objects.in_bulk([one.id for one in billed], field_name="stripe_id")
@@ -50,7 +57,7 @@ class SubscriptionMirror:
                 if one.id not in stored.stale
             ]
             store_pauses([one.shown for one in fresh], ids=stored.ids, before=before, fetched_at=fetched_at)
-            self._store_items(fresh, prices, fetched_at=fetched_at)
+            self._store_items(fresh, prices, changes, fetched_at=fetched_at)
         self.catalog.tally.add("subscriptions", seen=len(subscriptions), changed=stored.changed)
 
     def fetch(self, stripe_id: str) -> None:
@@ -59,7 +66,7 @@ class SubscriptionMirror:
         self.store([self.catalog.stripe.subscription(stripe_id)], fetched_at=asked_at)
 
     def _store_items(
-        self, fresh: Sequence["_Fresh"], prices: Mapping[str, int], *, fetched_at: datetime
+        self, fresh: Sequence["_Fresh"], prices: Mapping[str, int], changes: Changes, *, fetched_at: datetime
     ) -> None:
         pairs = [(one, item) for one in fresh for item in one.shown.items if item.price_id]
         terms = _terms_of(prices.values(), {item.om_meter for _, item in pairs})
@@ -73,14 +80,24 @@ class SubscriptionMirror:
         gone = SubscriptionItem.objects.filter(
             subscription_id__in=[one.id for one in fresh], deleted_at=None, fetched_at__lt=fetched_at
         ).exclude(stripe_id__in=stored.ids.keys())
-        removed = gone.update(deleted_at=fetched_at, fetched_at=fetched_at)
-        self.catalog.tally.add("items", seen=len(rows), changed=stored.changed + removed)
-        changes = {
+        removed = list(gone)
+        self.catalog.tally.add("items", seen=len(rows), changed=stored.changed + len(removed))
+        shown = [
+            _seen_price(row, item_id=stored.ids[item.id], price=item.price_id, before=before.get(item.id))
+            for (_, item), row in zip(pairs, rows, strict=True)
+            if item.id not in stored.stale
+        ]
+        swapped = keep_prices([*shown, *map(_gone, removed)], changes=changes, fetched_at=fetched_at)
+        for item in removed:
+            item.deleted_at, item.fetched_at = swapped.get(item.pk, fetched_at), fetched_at
+        SubscriptionItem.objects.bulk_update(removed, ["deleted_at", "fetched_at"])
+        instants = {
             stored.ids[item.id]: [*one.changes(), *_item_changes(row, before.get(item.id))]
             for (one, item), row in zip(pairs, rows, strict=True)
             if item.id not in stored.stale
         }
-        measure_from({item_id: min(instants) for item_id, instants in changes.items() if instants})
+        measure_from({item_id: min(found) for item_id, found in instants.items() if found})
+        measure_swapped(swapped)
         periods = [
             self._period(
                 item, one.shown, item_id=stored.ids[item.id], cycle=terms.cycles[prices[item.price_id]]
@@ -145,9 +162,34 @@ class _Fresh:
 
 
 def _item_changes(row: Row, before: SubscriptionItem | None) -> list[datetime]:
-    if before is None or before.meter_id != row["meter_id"]:
+    # With another price it has another meter from then on only.
+    if before is None or (before.meter_id != row["meter_id"] and before.price_id == row["price_id"]):
         return [EVER]
     return [before.deleted_at] if before.deleted_at else []
+
+
+def _seen_price(row: Row, *, item_id: int, price: str, before: SubscriptionItem | None) -> SeenPrice:
+    return SeenPrice(
+        item_id=item_id,
+        item=row["stripe_id"],
+        price=price,
+        price_id=row["price_id"],
+        meter_id=row["meter_id"],
+        created_at=row["created_at"],
+        last_seen_at=before.fetched_at if before else None,
+    )
+
+
+def _gone(item: SubscriptionItem) -> SeenPrice:
+    return SeenPrice(
+        item_id=item.pk,
+        item=item.stripe_id,
+        price="",
+        price_id=item.price_id,
+        meter_id=item.meter_id,
+        created_at=item.created_at,
+        last_seen_at=item.fetched_at,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from sync.domain.changes import StripeEvent, latest_changes
 from sync.models import Customer, Invoice, Meter, Price, StripeAccount, Subscription
 from sync.operations.assign_subjects import assign_subjects, enrol_customers
 from sync.operations.conclude_mirror import MirrorSummary, ask_for_meters, record_obstacles
+from sync.operations.find_swapped import record_swapped
 from sync.operations.link_meters import MeterProblem, mark_conflicts
 from sync.operations.mirror_catalog import CatalogMirror, Tally
 from sync.operations.mirror_invoices import InvoiceMirror
@@ -217,6 +218,7 @@ class _Reading:
             linked, problem = self._read_meters()
         for model in (Price, Customer, Subscription):
             self._read(model, [one.stripe_id for one in changed if one.model is model])
+        record_swapped(now=now())
         # Also where no event tells of one: drafts are looked at while a period waits for its invoice.
         invoices_problem = self.invoices.mirror(
             changed=[one.stripe_id for one in changed if one.model is Invoice]

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,22 +11,14 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from sync.domain.accounts import Counts
 from sync.domain.closings import OLDEST_EVENT
-from sync.domain.periods import BilledItem, Period, item_start
+from sync.domain.periods import BilledItem
 from sync.domain.slices import StoredSlice
-from sync.domain.timeline import SECOND, Span, floor_to
-from sync.models import (
-    BillingPeriod,
-    Enrolment,
-    Meter,
-    Subject,
-    SubscriptionItem,
-    SubscriptionPause,
-    UsageReport,
-)
+from sync.domain.timeline import Span
+from sync.models import Enrolment, Meter, Subject, SubscriptionItem, UsageReport
 from sync.models.ledger import how_it_counts
+from sync.queries.billed_items import billed_items
 from sync.queries.pauses import unpaused
 
-FOR_EVER = datetime.max.replace(tzinfo=UTC)
 LONGEST_UNMEASURED = timedelta(days=400)
 """How far back is looked where nothing was ever measured, or everything has to be measured again."""
 CHUNK = 500
@@ -140,9 +132,11 @@ def enrolments_in(scope: Scope) -> QuerySet[Enrolment]:
         )
     if scope.subscriptions:
         items = SubscriptionItem.objects.filter(subscription__stripe_id__in=scope.subscriptions)
-        pairs = items.filter(meter=F("subscription__customer__enrolments__meter")).values(
-            "subscription__customer__enrolments__pk"
-        )
+        # Also those that an item has left: what was used before has to be reported, or shown as late.
+        pairs = items.filter(
+            Q(meter=F("subscription__customer__enrolments__meter"))
+            | Q(prices__meter=F("subscription__customer__enrolments__meter"))
+        ).values("subscription__customer__enrolments__pk")
         chosen = chosen.filter(pk__in=pairs)
     return chosen
 
@@ -204,68 +198,8 @@ def attach_items(found: dict[int, EnrolmentToPlan], ids: Sequence[int], meter: M
     """
     marks = [found[pk].planned_through or now - LONGEST_UNMEASURED for pk in ids]
     oldest = min([now - OLDEST_EVENT - timedelta(days=1), *marks])
-    items = list(
-        # A legacy price may name a meter in its metadata, but Stripe bills no meter events on it.
-        SubscriptionItem.objects.filter(meter=meter, price__meter=meter)
-        .filter(subscription__customer__enrolments__in=ids)
-        .order_by("pk")
-        .values_list("subscription__customer__enrolments__pk", *_ITEM_COLUMNS, named=True)
-    )
-    periods, pauses = _periods(items, since=oldest), _pauses(items)
-    for item in items:
-        billed = _billed(item, periods[item.pk], pauses[item.subscription_id])
-        found[item[0]].items.append(billed)
-
-
-_ITEM_COLUMNS = (
-    *("pk", "stripe_id", "created_at", "deleted_at", "subscription_id"),
-    *(f"subscription__{name}" for name in ("status", "created_at", "start_date", "trial_start", "trial_end")),
-    *(f"subscription__{name}" for name in ("cancel_at", "ended_at", "deleted_at")),
-)
-"""What decides when an item is billed; whole objects of thousands take twice the time."""
-
-
-def _periods(items: Iterable[Any], *, since: datetime) -> Mapping[int, list[Period]]:
-    rows = BillingPeriod.objects.filter(item__in=[item.pk for item in items], end__gt=since).order_by("start")
-    periods: dict[int, list[Period]] = defaultdict(list)
-    for item_id, start, end, closes_at in rows.values_list("item_id", "start", "end", "closes_at"):
-        periods[item_id].append(Period(span=Span(start, end), closes_at=closes_at))
-    return periods
-
-
-def _pauses(items: Iterable[Any]) -> Mapping[int, list[Span]]:
-    # What Stripe does not date is dated by when it was seen, and OpenMeter knows whole seconds only.
-    subscriptions = {item.subscription_id for item in items}
-    rows = SubscriptionPause.objects.filter(subscription__in=subscriptions).order_by()
-    pauses: dict[int, list[Span]] = defaultdict(list)
-    for subscription_id, start, end in rows.values_list("subscription_id", "start", "end"):
-        pauses[subscription_id].append(Span(floor_to(start, SECOND), floor_to(end or FOR_EVER, SECOND)))
-    return pauses
-
-
-def _billed(item: Any, periods: Sequence[Period], pauses: Sequence[Span]) -> BilledItem:
-    ends = (
-        item.subscription__ended_at,
-        item.deleted_at,
-        item.subscription__deleted_at,
-        item.subscription__cancel_at,
-    )
-    trial: list[Span] = []
-    if item.subscription__trial_end:
-        began = item.subscription__trial_start or item.subscription__start_date
-        trial = [Span(began, item.subscription__trial_end)]
-    return BilledItem(
-        id=item.stripe_id,
-        status=item.subscription__status,
-        periods=periods,
-        starts_at=item_start(
-            created_at=item.created_at,
-            subscription_created_at=item.subscription__created_at,
-            start_date=item.subscription__start_date,
-        ),
-        ends_at=min((floor_to(end, SECOND) for end in ends if end), default=None),
-        unbilled=[*pauses, *trial],
-    )
+    for pk, item in billed_items(ids, meter, since=oldest):
+        found[pk].items.append(item)
 
 
 def _attach_rows(

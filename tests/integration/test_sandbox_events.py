@@ -50,6 +50,16 @@ class TestEvents:
         assert before["data"]["object"]["name"] == "Ada L."
         assert before["data"]["previous_attributes"] == {"name": "ada"}
 
+    def test_show_all_items_of_a_subscription_as_they_were(self, business):
+        world, who = business
+        (before,) = happened(world, type="customer.subscription.created")
+        old = before["data"]["object"]["items"]["data"][0]["price"]
+        new = world.meter("calls").price
+        world.stripe("POST", f"/subscription_items/{who.item}", price=new)
+        newest = happened(world, type="customer.subscription.updated")[0]["data"]
+        assert newest["object"]["items"]["data"][0]["price"]["id"] == new
+        assert newest["previous_attributes"]["items"]["data"][0]["price"]["id"] == old["id"]
+
     def test_are_none_where_nothing_changed(self, business):
         world, who = business
         world.stripe("POST", f"/customers/{who.customer}", name="ada")

@@ -34,7 +34,8 @@ class SnapshotLog:
     def record(self, changes: Sequence[Change], *, at: int | None) -> None:
         """Every change has its event, which happened at `at`, or now."""
         happened_at = self._now() if at is None else at
-        events = [self._event(change, happened_at) for change in self._of_subscriptions(changes)]
+        items = [change for change in changes if change.type_name == "subscription_item"]
+        events = [self._event(change, items, happened_at) for change in self._of_subscriptions(changes)]
         self._forget_old()
         self._store.put_many(KIND, [(event["id"], event) for event in events])
 
@@ -57,7 +58,7 @@ class SnapshotLog:
         found = [self._objects.find("subscription", str(id_)) for id_ in sorted(moved, key=str)]
         return [*own, *(Change(body, body) for body in found if body)]
 
-    def _event(self, change: Change, at: int) -> Body:
+    def _event(self, change: Change, items: Sequence[Change], at: int) -> Body:
         verb = _verb(change)
         type_name = change.type_name
         prefix = PREFIXES.get(type_name, type_name)
@@ -69,9 +70,20 @@ class SnapshotLog:
             "type": f"{prefix}.{UNNAMED.get((type_name, verb), verb)}",
             "snapshot": _packed(
                 {"object": render(self._objects, shown or change.after)}
-                | ({"previous_attributes": change.previous} if verb == "updated" else {})
+                | ({"previous_attributes": self._previous(change, items)} if verb == "updated" else {})
             ),
         }
+
+    def _previous(self, change: Change, items: Sequence[Change]) -> Body:
+        """The old values of what is different; of a subscription's items all, as Stripe does with lists."""
+        mine = {item.id: item for item in items if item.subscription == change.id}
+        if change.type_name != "subscription" or not mine:
+            return change.previous
+        shown_now = self._objects.items_of(change.id)
+        now = [mine[item["id"]].before if item["id"] in mine else item for item in shown_now]
+        gone = [item.before for item in mine.values() if item.after.get("deleted")]
+        shown = [render(self._objects, item) for item in (*now, *gone) if item]
+        return change.previous | {"items": {"data": shown}}
 
     def _forget_old(self) -> None:
         horizon = self._now() - KEPT_SECONDS

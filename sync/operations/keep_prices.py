@@ -1,0 +1,169 @@
+"""Keep which price an item had when: Stripe shows only the one that it has."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Max
+
+from sync.domain.swaps import PriceChange, path
+from sync.domain.timeline import SECOND, floor_to
+from sync.models import Finding, ItemPrice, Price, SubscriptionItem
+from sync.operations.record_findings import FoundIssue, record_findings
+from sync.ports import BillingGateway, Misconfigured, StripeSubscription
+
+OVERLAP = timedelta(minutes=5)
+"""Events are read from so long before the last look at an item: for clocks that differ."""
+Changes = Mapping[str, Sequence[PriceChange]]
+"""Stripe's id of an item → what its events say of its price, in any order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenPrice:
+    """What a read shows of an item (local ids); `price` is Stripe's id, "" where the item is gone."""
+
+    item_id: int
+    item: str
+    price: str
+    price_id: int
+    meter_id: int | None
+    created_at: datetime
+    last_seen_at: datetime | None = None
+    """When it was last read before; None for a new one."""
+
+
+def trace_changes(shown: Sequence[StripeSubscription], *, stripe: BillingGateway) -> Changes:
+    """Return what Stripe's events say of items that are gone, or have another price than is stored.
+
+    Nothing is asked where nothing is different, nor where the key may not read events. One query.
+    """
+    now = {item.id: item.price_id for one in shown for item in one.items}
+    stored = SubscriptionItem.objects.filter(
+        subscription__stripe_id__in=[one.id for one in shown], deleted_at=None
+    ).values_list("stripe_id", "price__stripe_id", "fetched_at")
+    changed = {item: seen_at for item, price, seen_at in stored if now.get(item, "") != price}
+    found: dict[str, list[PriceChange]] = defaultdict(list)
+    if not changed:
+        return found
+    try:
+        for page in stripe.price_changes(since=min(changed.values()) - OVERLAP):
+            for change in page:
+                if change.item in changed:
+                    found[change.item].append(change)
+    except Misconfigured:
+        # A key that may not read events: the read itself dates what it shows.
+        found.clear()
+    return found
+
+
+def keep_prices(seen: Sequence[SeenPrice], *, changes: Changes, fetched_at: datetime) -> dict[int, datetime]:
+    """Every item's prices are kept without a gap up to what was seen; return when those changed first.
+
+    A change is dated by Stripe's events; where they do not lead from the stored price to the one that was
+    seen, by this read, with a finding that says so. What is kept is never changed. Safe to repeat; a few
+    queries for any number of items. To be called in the transaction that stores the items.
+    """
+    rows = ItemPrice.objects.filter(item__in=[one.item_id for one in seen], end=None)
+    kept = {row.item_id: row for row in rows.select_related("price")}
+    _begin([one for one in seen if one.item_id not in kept and one.price])
+    known = [(one, kept[one.item_id]) for one in seen if one.item_id in kept]
+    _correct_meters([pair for pair in known if pair[0].price == pair[1].price.stripe_id])
+    swapped = [one for one, row in known if one.price != row.price.stripe_id]
+    return _swap(swapped, changes, fetched_at) if swapped else {}
+
+
+def _begin(seen: Sequence[SeenPrice]) -> None:
+    """New items have their first price, and one that was taken to be gone goes on from there."""
+    if not seen:
+        return
+    ended = ItemPrice.objects.filter(item__in=[one.item_id for one in seen]).order_by("item")
+    ends = dict(ended.values_list("item").annotate(last=Max("end")))
+    rows = [
+        ItemPrice(
+            item_id=one.item_id,
+            price_id=one.price_id,
+            meter_id=one.meter_id,
+            start=ends.get(one.item_id) or one.created_at,
+        )
+        for one in seen
+    ]
+    # Another sync may keep the same meanwhile; its row serves as well as ours.
+    ItemPrice.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def _correct_meters(pairs: Sequence[tuple[SeenPrice, ItemPrice]]) -> None:
+    """What measures a price was not known before, or is named otherwise: no price changes its meter."""
+    wrong = [row for one, row in pairs if one.meter_id != row.meter_id]
+    meters = {one.item_id: one.meter_id for one, _ in pairs}
+    for row in wrong:
+        row.meter_id = meters[row.item_id]
+    ItemPrice.objects.bulk_update(wrong, ["meter"])
+
+
+def _swap(swapped: Sequence[SeenPrice], changes: Changes, fetched_at: datetime) -> dict[int, datetime]:
+    """Lock first, then look: another sync may have kept these changes meanwhile."""
+    locked = ItemPrice.objects.select_for_update(of=("self",)).filter(
+        item__in=[one.item_id for one in swapped], end=None
+    )
+    rows = {row.item_id: row for row in locked.select_related("price").order_by("pk")}
+    due = [(one, rows[one.item_id]) for one in swapped if one.item_id in rows]
+    due = [(one, row) for one, row in due if row.price.stripe_id != one.price]
+    steps = {
+        one.item_id: path(changes.get(one.item, ()), before=row.price.stripe_id, after=one.price)
+        for one, row in due
+    }
+    named = {change.after for found in steps.values() for change in found} - {""}
+    prices = {row.stripe_id: row for row in Price.objects.filter(stripe_id__in=named)}
+    new = [row for one, old in due for row in _follow(one, old, steps[one.item_id], prices, fetched_at)]
+    ItemPrice.objects.bulk_update([row for _, row in due], ["end", "not_before"])
+    ItemPrice.objects.bulk_create(new)
+    record_findings(_undated([old for _, old in due if old.not_before]), now=fetched_at)
+    return {one.item_id: row.end for one, row in due if row.end}
+
+
+def _follow(
+    one: SeenPrice, old: ItemPrice, steps: Sequence[PriceChange], prices: Mapping[str, Price], now: datetime
+) -> Iterator[ItemPrice]:
+    """End a price, and yield those that followed it."""
+    known = all(change.after in prices for change in steps if change.after)
+    if not steps or not known:
+        steps = [PriceChange(item=one.item, at=floor_to(now, SECOND), before="", after=one.price)]
+        old.not_before = one.last_seen_at
+    for change in steps:
+        # Two changes in one second, or clocks that differ: none lasted shorter than a second.
+        at = old.end = max(change.at, old.start + SECOND)
+        if old.not_before:
+            old.not_before = min(old.not_before, at)
+        if change.after:
+            last = change is steps[-1]
+            price_id = one.price_id if last else prices[change.after].pk
+            meter_id = one.meter_id if last else prices[change.after].meter_id
+            old = ItemPrice(item_id=one.item_id, price_id=price_id, meter_id=meter_id, start=at)
+            yield old
+
+
+def _undated(rows: Sequence[ItemPrice]) -> Iterator[FoundIssue]:
+    items = SubscriptionItem.objects.filter(pk__in=[row.item_id for row in rows])
+    items_by_id = items.select_related("subscription__customer").in_bulk()
+    for row in rows:
+        item = items_by_id[row.item_id]
+        if not (row.meter_id or item.meter_id) or not row.end or not row.not_before:
+            continue
+        yield FoundIssue(
+            kind=Finding.Kind.SWAP_UNDATED,
+            fingerprint=f"{item.stripe_id}:{int(row.start.timestamp())}",
+            message=(
+                f"The price of {item.stripe_id} of {item.subscription.customer} changed, or it was taken "
+                f"off, between {_instant(row.not_before)} and {_instant(row.end)}, and Stripe's events do "
+                "not say when. It is taken to be the latter: what was reported in between by the old price "
+                "may be on no invoice."
+            ),
+            customer_id=item.subscription.customer_id,
+            meter_id=row.meter_id or item.meter_id,
+            item_id=item.pk,
+        )
+
+
+def _instant(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
