@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from sync.admin.formats import units
-from sync.domain.remedies import explain_report
+from sync.domain.remedies import Explained, explain_report
 from sync.models import UsageReport
 from sync.queries.period_story import PeriodStory
 
@@ -33,8 +33,17 @@ def answer_of(report: UsageReport) -> str:
     """Return how a report that was not delivered stands, in a sentence."""
     if report.decision or report.error:
         return report.decision or report.error
-    tried_again = report.next_attempt_at is not None
-    return explain_report(report.status, is_tried_again=tried_again, half_closed=report.half_closed).meaning
+    return explained(report).meaning
+
+
+def explained(report: UsageReport) -> Explained:
+    """Return what a report's status means and what to do."""
+    return explain_report(
+        report.status,
+        is_tried_again=report.next_attempt_at is not None,
+        half_closed=report.half_closed,
+        already_billed=report.beside is not None,
+    )
 
 
 def _sentences(story: PeriodStory) -> Iterator[str]:

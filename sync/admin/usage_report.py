@@ -18,19 +18,16 @@ from unfold.sections import TemplateSection
 
 from sync.admin.chips import report_chip
 from sync.admin.console_admin import ReadOnlyAdmin
-from sync.admin.dialogs.carry_report import CarryReport
 from sync.admin.dialogs.decide_reports import DecideReports
-from sync.admin.dialogs.dismiss_report import DismissReport
-from sync.admin.dialogs.release_report import ReleaseReport
-from sync.admin.dialogs.retry_report import RetryReport
+from sync.admin.dialogs.report_dialogs import REPORT_DIALOGS
 from sync.admin.export_columns import REPORTS
 from sync.admin.exports import ExportAdmin
 from sync.admin.filters import DaysFilter, WaitsFilter
 from sync.admin.formats import from_to, stripe_link, units
 from sync.admin.links import row_link
+from sync.admin.period_words import explained
 from sync.admin.report_fields import telling_fieldsets
 from sync.admin.worth import amount_cell, amount_sentence, price
-from sync.domain.remedies import explain_report
 from sync.models import Customer, Enrolment, UsageReport
 from sync.queries.report_story import report_story
 from sync.queries.report_worth import ReportWorth
@@ -47,16 +44,13 @@ class AttemptsSection(TemplateSection):  # type: ignore[misc] # unfold ships no 
         return {"report": instance, "attempts": instance.delivery_attempts.all()}
 
 
-DIALOGS = (ReleaseReport, RetryReport, CarryReport, DismissReport)
-
-
 @admin.register(UsageReport)
 class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
     """Every report there ever was; docs/ledger.md says what each status means."""
 
     resource_classes = [REPORTS]
     export_related = ("enrolment__customer", "enrolment__meter")
-    dialogs: ClassVar[Sequence[type[DecideReports]]] = DIALOGS
+    dialogs: ClassVar[Sequence[type[DecideReports]]] = REPORT_DIALOGS
 
     list_display = [
         "id",
@@ -196,14 +190,9 @@ class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
     ) -> HttpResponse:
         """Add what the state means, the attempts, and the other revisions of the slice."""
         report = context["original"]
-        explained = explain_report(
-            report.status,
-            is_tried_again=report.next_attempt_at is not None,
-            half_closed=report.half_closed,
-        )
         context |= {
             "report": report,
-            "explained": explained,
+            "explained": explained(report),
             "story": report_story(report),
             "subtitle": report.page_name,
         }

@@ -22,6 +22,11 @@ def billed_units(measured: Decimal, *, scale: Decimal, decimals: int) -> Decimal
     return _CONTEXT.quantize(_CONTEXT.multiply(measured, scale), _last_place(decimals))
 
 
+def measurement_of(units: Decimal, *, scale: Decimal) -> Decimal:
+    """Return what must be measured to come to these units, to 18 decimals, half-even."""
+    return _CONTEXT.quantize(_CONTEXT.divide(units, scale), _STORED_STEP)
+
+
 def has_moved(before: Decimal, after: Decimal, *, scale: Decimal, decimals: int) -> bool:
     """Whether a measurement changed by at least one unit of the last billed place.
 

@@ -62,6 +62,14 @@ HALF_CLOSED = Explained(
 )
 """For a held one that waits for nothing but a closed period."""
 
+ALREADY_BILLED = Explained(
+    "Stripe holds usage of this slice that this console did not send: another tool reported it, or this "
+    "console did, before its database was put back. Nothing was sent.",
+    "Already billed counts what Stripe holds as told, and the rest is sent. Dismiss it if all of it is "
+    "billed already, whatever the units. Release it to have it billed on top of what Stripe holds.",
+)
+"""For a held one of whose slice Stripe holds more than the ledger told it."""
+
 FINDINGS: Mapping[str, str] = {
     "subject_never_seen": (
         "Find out under which key OpenMeter files this customer's usage, and link it. If the customer has "
@@ -79,6 +87,10 @@ FINDINGS: Mapping[str, str] = {
     "billed_twice": "Keep one of the items in Stripe and remove the others.",
     "legacy_price": "Move the subscriptions to a price with a billing meter in Stripe.",
     "brake": "Look at the held reports: release those that are right, dismiss those that are not.",
+    "already_billed": (
+        "Find out who reported it: another tool, or this console before its database was put back. Choose "
+        "Already billed on the held reports, or Start at on the enrolment; release them to bill them on top."
+    ),
     "late": (
         "Carry the late reports forward into the periods that are open now, or dismiss them with a reason."
     ),
@@ -128,10 +140,14 @@ COMES_BACK = frozenset(
 """Kinds that every sync looks for: resolved by hand, they are found again while their cause persists."""
 
 
-def explain_report(status: str, *, is_tried_again: bool, half_closed: bool = False) -> Explained:
+def explain_report(
+    status: str, *, is_tried_again: bool, half_closed: bool = False, already_billed: bool = False
+) -> Explained:
     """Return what a report's status means and what to do."""
     if status == "unknown" and is_tried_again:
         return TRIED_AGAIN
+    if status == "held" and already_billed:
+        return ALREADY_BILLED
     if status == "held" and half_closed:
         return HALF_CLOSED
     return REPORTS[status]

@@ -26,6 +26,7 @@ class Finding(models.Model):
         BILLED_TWICE = "billed_twice", "Stripe bills the same usage twice"
         LEGACY_PRICE = "legacy_price", "A price uses Stripe's removed usage records"
         BRAKE = "brake", "A change looks wrong and waits for a decision"
+        ALREADY_BILLED = "already_billed", "Stripe holds usage that this console did not send"
         LATE = "late", "Usage arrived after its billing period closed"
         HALF_CLOSED = "half_closed", "One of several billing periods closed before usage arrived"
         REJECTED = "rejected", "Stripe refused a report"

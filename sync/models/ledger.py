@@ -25,12 +25,15 @@ class Enrolment(models.Model):
     anew = models.PositiveIntegerField(default=0)
     """Goes up whenever something turns out to be billable that was not known to be: a plan made before that
     must not move the mark."""
+    checked_at = models.DateTimeField(null=True, blank=True)
+    """When it was compared with Stripe before its first delivery; null: nothing of it is sent before that."""
     lease_owner = models.CharField(max_length=100, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["id"]
         default_permissions = ("view",)
+        permissions = [("start_enrolment", "Can choose from when on usage is reported")]
         constraints = [
             models.UniqueConstraint(fields=["customer", "meter"], name="enrolment_once"),
             models.CheckConstraint(
@@ -114,6 +117,10 @@ class UsageReport(models.Model):
     """A person decided that this usage, though measured, will not be billed: it counts for its slice."""
     half_closed = models.BooleanField(default=False)
     """It was held because one of several billing periods had closed; it goes out if that turns out open."""
+    compared_at = models.DateTimeField(null=True, blank=True)
+    """When Stripe was last asked what it holds of its slice."""
+    beside = QuantityField(null=True, blank=True)
+    """Units that Stripe held of its slice beside what this ledger told it: why it was held, or adopted."""
     run = models.ForeignKey(ReportRun, on_delete=models.PROTECT, related_name="reports")
     sent_by = models.ForeignKey(
         ReportRun, null=True, blank=True, on_delete=models.PROTECT, related_name="sent", db_index=False
@@ -133,6 +140,8 @@ class UsageReport(models.Model):
             ("dismiss_usagereport", "Can dismiss a report"),
             ("retry_usagereport", "Can retry a refused report"),
             ("carry_usagereport", "Can carry a late report forward"),
+            ("compare_usagereport", "Can compare a report with Stripe's totals"),
+            ("adopt_usagereport", "Can count what Stripe holds already as billed"),
         ]
         indexes = [
             models.Index(fields=["status", "next_attempt_at"], name="report_due"),

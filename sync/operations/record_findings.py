@@ -82,7 +82,8 @@ def end_report_findings(reports: Iterable[UsageReport], *, now: datetime, resolu
 
 
 _WAITING = {
-    Finding.Kind.BRAKE: Q(status="held", half_closed=False),
+    Finding.Kind.BRAKE: Q(status="held", half_closed=False, beside=None),
+    Finding.Kind.ALREADY_BILLED: Q(status="held", beside__isnull=False),
     Finding.Kind.HALF_CLOSED: Q(status="held", half_closed=True),
     Finding.Kind.LATE: Q(status="late"),
     Finding.Kind.REJECTED: Q(status="rejected"),

@@ -18,11 +18,12 @@ from sync.operations.mirror_lists import count_in, step_of
 from sync.operations.mirror_whole import mirror_whole
 from sync.operations.plan_meters import Remarks, plan_meters, unplannable
 from sync.operations.plan_reports import MeterPlan
+from sync.operations.release_rejected import release_rejected
 from sync.operations.report_request import ReportRequest, ReportRules, check_scope
-from sync.operations.resolve_report import release_report
+from sync.operations.settle_unknown import settle_unknown
 from sync.operations.store_plan import store_plan
 from sync.operations.sum_up_days import try_to_sum_up_days
-from sync.ports import BillingGateway, InvalidInput, SyncError, UsageSource
+from sync.ports import BillingGateway, SyncError, UsageSource
 from sync.queries.pauses import pauses_of
 from sync.queries.planning import enrolments_in
 from sync.queries.report_lines import ReportLine, delivered_lines, lines_of
@@ -70,12 +71,11 @@ class ReportJob:
             return
         check_scope(self.request.scope)
         if self.request.retry_rejected and not self.request.dry_run:
-            self._release_rejected()
+            self.remarks.errors += release_rejected(self.request, run=self.run, now=self.clock())
         # A confirmed run sends nothing before its plan was held against what a person saw.
         settles_first = not (self.request.dry_run or self.request.is_confirmed)
-        if settles_first and self._earlier_run_left_calls_open():
-            # A slice whose newest call has no known end gets no further revision: settle it first.
-            self._deliver(wait_for_others=False)
+        if settles_first:
+            self._settle_earlier()
         if self.stopped or self._plan_as_confirmed():
             return
         if self.request.dry_run or self.stopped or self.stripe_is_down:
@@ -162,21 +162,21 @@ class ReportJob:
         if self.should_stop():
             raise _StopAsked
 
-    def _release_rejected(self) -> None:
-        rejected = UsageReport.objects.filter(
-            status=UsageReport.Status.REJECTED, enrolment__in=enrolments_in(self.request.scope)
+    def _settle_earlier(self) -> None:
+        """A slice whose newest call has no known end gets no further revision: find out what came of it."""
+        if not self._earlier_run_left_calls_open():
+            return
+        self._deliver(wait_for_others=False)
+        if self.stopped:
+            return
+        settled = settle_unknown(
+            source=self.stripe,
+            clock=self.clock,
+            scope=self.request.scope,
+            run=self.run,
+            should_stop=self.should_stop,
         )
-        for report_id in list(rejected.values_list("pk", flat=True)):
-            try:
-                release_report(
-                    report_id=report_id,
-                    why="--retry-rejected",
-                    who=self.request.requested_by,
-                    run=self.run,
-                    now=self.clock(),
-                )
-            except InvalidInput as error:
-                self.remarks.errors.append(str(error))
+        self.remarks.notes += settled.sentences
 
     def _plan_as_confirmed(self) -> bool:
         """Plan and keep it; return whether nothing was kept: it is not what was confirmed, or was stopped."""

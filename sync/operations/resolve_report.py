@@ -47,10 +47,12 @@ def release_report(
             # What is right and comes too late is late: whoever released it can carry it forward.
             report.status = Status.LATE if too_late else Status.PENDING
             report.error, report.half_closed = too_late, False
-            report.save(update_fields=["status", "error", "half_closed", "decision"])
+            if report.beside is not None:  # a person knows what Stripe holds beside it, and sends it
+                report.compared_at = now
+            report.save(update_fields=["status", "error", "half_closed", "decision", "compared_at"])
             sent = report
         else:
-            sent = _replace(report, run=run, now=now)
+            sent = replace_report(report, run=run, now=now)
         end_report_findings([report], now=now, resolution=report.decision)
         if sent.status == Status.LATE:
             record_findings([stays_late(sent)], now=now)
@@ -90,7 +92,9 @@ def dismiss_report(*, report_id: int, why: str, who: str, now: datetime) -> Usag
         measure_slices_anew(UsageReport.objects.filter(pk=report_id).exclude(status=Status.HELD))
         report = _decidable(report_id)
         # What is held for a closed period was measured right: its usage is given up, not forgotten.
-        report.written_off = report.status != Status.HELD or report.half_closed
+        # So is what somebody else has billed already.
+        is_right = report.half_closed or report.beside is not None
+        report.written_off = report.status != Status.HELD or is_right
         report.status, report.next_attempt_at = Status.DISMISSED, None
         report.decision = decision("Dismissed", why, who, now)
         report.save(update_fields=["written_off", "status", "next_attempt_at", "decision"])
@@ -117,8 +121,11 @@ def _decidable(report_id: int) -> UsageReport:
     return report
 
 
-def _replace(report: UsageReport, *, run: ReportRun | None, now: datetime) -> UsageReport:
-    """Store what the slice still lacks as a new revision, in place of one that Stripe refused."""
+def replace_report(report: UsageReport, *, run: ReportRun | None, now: datetime) -> UsageReport:
+    """What its slice still lacks is a new revision, in place of a report that Stripe does not have.
+
+    The report is locked, and says why in its `decision`. Raises `InvalidInput` for more digits than fit.
+    """
     meter = report.enrolment.meter
     rows = list(
         UsageReport.objects.select_for_update(of=("self",))

@@ -17,6 +17,7 @@ Status = UsageReport.Status
 WAITING: Mapping[str, str] = {
     Finding.Kind.BRAKE: Status.HELD,
     Finding.Kind.HALF_CLOSED: Status.HELD,
+    Finding.Kind.ALREADY_BILLED: Status.HELD,
     Finding.Kind.LATE: Status.LATE,
     Finding.Kind.REJECTED: Status.REJECTED,
     Finding.Kind.UNKNOWN_OUTCOME: Status.UNKNOWN,
@@ -106,8 +107,8 @@ class _Which:
     status: str
     identifier: str = ""
     meter_id: int = 0
-    half_closed: bool = False
-    """Of what is held: whether it is for a closed period, and not because it looks wrong."""
+    why_held: str = ""
+    """Of what is held: the kind of finding that says why."""
 
     @classmethod
     def of(cls, finding: Finding) -> "_Which | None":
@@ -116,8 +117,8 @@ class _Which:
             return None
         if finding.fingerprint.startswith(ONE_REPORT):
             return cls(status, identifier=finding.fingerprint.removeprefix(ONE_REPORT))
-        half_closed = finding.kind == Finding.Kind.HALF_CLOSED
-        return cls(status, meter_id=finding.meter_id or 0, half_closed=half_closed)
+        why_held = finding.kind if status == Status.HELD else ""
+        return cls(status, meter_id=finding.meter_id or 0, why_held=why_held)
 
     @classmethod
     def all_of(cls, report: UsageReport) -> "Sequence[_Which]":
@@ -128,7 +129,7 @@ class _Which:
             cls(
                 status,
                 meter_id=report.enrolment.meter_id,
-                half_closed=status == Status.HELD and report.half_closed,
+                why_held=_why_held(report) if status == Status.HELD else "",
             ),
         )
 
@@ -137,4 +138,18 @@ class _Which:
         if self.identifier:
             return Q(identifier=self.identifier, status=self.status)
         chosen = Q(enrolment__meter=self.meter_id, status=self.status)
-        return chosen & Q(half_closed=self.half_closed) if self.status == Status.HELD else chosen
+        return chosen & _HELD[self.why_held] if self.status == Status.HELD else chosen
+
+
+_HELD: Mapping[str, Q] = {
+    Finding.Kind.BRAKE: Q(half_closed=False, beside=None),
+    Finding.Kind.HALF_CLOSED: Q(half_closed=True, beside=None),
+    Finding.Kind.ALREADY_BILLED: Q(beside__isnull=False),
+}
+"""Which of the held reports a kind of finding is about."""
+
+
+def _why_held(report: UsageReport) -> str:
+    if report.beside is not None:
+        return Finding.Kind.ALREADY_BILLED
+    return Finding.Kind.HALF_CLOSED if report.half_closed else Finding.Kind.BRAKE

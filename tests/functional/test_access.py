@@ -78,6 +78,7 @@ ACTS = {
     "sync.subscription/report": {OPERATOR, ADMIN},
     "sync.subscription/sync": {OPERATOR, ADMIN},
     "sync.usagereport/carry": {OPERATOR, ADMIN},
+    "sync.usagereport/compare": {OPERATOR, ADMIN},
     "sync.usagereport/dismiss": {OPERATOR, ADMIN},
     "sync.usagereport/release": {OPERATOR, ADMIN},
     "sync.usagereport/retry": {OPERATOR, ADMIN},

@@ -28,7 +28,7 @@ def root(db, client, settings, sandbox_server, sandbox):
     meter = MeterFactory()
     begin = floor_to(timezone.now(), HOUR) - HOUR
     for _ in range(MANY):
-        for status in ("held", "rejected"):
+        for status in ("held", "rejected", "unknown"):
             UsageReportFactory(status=status, slice_start=begin, closes_at=begin + 700 * HOUR)
         UsageReportFactory(status="late", slice_start=begin, enrolment__meter=meter)
         FindingFactory()

@@ -19,6 +19,7 @@ from tests.integration.test_ledger import EVENTS, compute_plan, new_run
 
 HOUR = timedelta(hours=1)
 TEN = at("2026-03-10T10:03")
+SUMMARIES = "GET /v1/billing/meters/{id}/event_summaries"
 NO_SUCH_CUSTOMER = {"error": {"type": "invalid_request_error", "message": "No such customer: 'cus_x'"}}
 
 
@@ -404,6 +405,7 @@ class TestUsageThatArrivesWhileASliceWaitsForAPerson:
         world.at(TEN)
         world.report()
         world.later(hours=24)
+        world.control.fault(SUMMARIES, status=401)
         world.report()
         unknown = UsageReport.objects.get(status="unknown")
         dismiss_report(report_id=unknown.pk, why="Stripe's log has it", who="eve", now=world.now)

@@ -32,6 +32,7 @@ from sync.wiring import connect
 from tests.functional.test_report_usage import at
 
 EVENTS = "POST /v1/billing/meter_events"
+SUMMARIES = "GET /v1/billing/meters/{id}/event_summaries"
 TEN = at("2026-03-10T10:03")
 
 
@@ -151,6 +152,7 @@ class TestUnknownOutcome:
         world.report()
         assert world.statuses() == ["unknown"]
         world.control.clear_faults()
+        world.control.fault(SUMMARIES, status=401)
         world.at(TEN + timedelta(hours=23, minutes=1))
         world.report()
         report = UsageReport.objects.get(slice_start=at("2026-03-10T09:00"))
@@ -199,6 +201,7 @@ class TestUnknownOutcome:
         world.report()
         UsageReport.objects.update(next_attempt_at=None)
         world.control.clear_faults()
+        world.control.fault(SUMMARIES, status=401)
         world.use("ada", 3, at("2026-03-10T09:31"))
         world.use("ada", 4, at("2026-03-10T10:31"))
         world.at(at("2026-03-10T11:03"))

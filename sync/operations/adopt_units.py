@@ -1,0 +1,109 @@
+"""Count what Stripe holds of a slice as told, although this ledger did not tell it."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from sync.domain.accounts import Account, account_of
+from sync.domain.comparison import Comparison
+from sync.domain.identifiers import report_identifier
+from sync.domain.quantities import billed_units, exact_add, measurement_of
+from sync.domain.timeline import HOUR, floor_to
+from sync.models import ReportRun, UsageReport
+
+Status = UsageReport.Status
+
+
+def adopt_units(
+    report: UsageReport, found: Comparison, *, decision: str, run: ReportRun | None, now: datetime
+) -> list[UsageReport]:
+    """What Stripe holds beside the ledger, of this report's slice, counts as delivered; return the new rows.
+
+    The report (locked, never to be sent again) is replaced by them. To be called in the transaction that
+    has had the slice measured anew: the next plan sends what it comes to beyond that.
+    """
+    rows = list(
+        UsageReport.objects.select_for_update(of=("self",))
+        .filter(enrolment=report.enrolment, slice_start=report.slice_start)
+        .order_by("revision")
+    )
+    others = [row for row in rows if row.status not in UsageReport.WITHDRAWN and row.pk != report.pk]
+    sets_hours = report.enrolment.meter.sets_hours
+    account = account_of(others, sets_hours=sets_hours)
+    report.status, report.decision, report.next_attempt_at = Status.REPLACED, decision, None
+    report.maybe_arrived, report.compared_at = False, found.as_of
+    report.save(
+        update_fields=["status", "decision", "next_attempt_at", "maybe_arrived", "compared_at"],
+    )
+    parts = _hour_and_rest(report, found, account) if sets_hours else [_sum(report, found, account)]
+    made = [
+        _row(report, number, part, decision=decision, run=run, now=now)
+        for number, part in enumerate(parts, rows[-1].revision + 1)
+    ]
+    return UsageReport.objects.bulk_create(made)
+
+
+Part = tuple[Status, Decimal, Decimal]
+"""What a new row is, what Stripe holds by it, and what the slice then comes to."""
+
+
+def _sum(report: UsageReport, found: Comparison, account: Account) -> Part:
+    beside = _units(report, found.beside)
+    quantity = exact_add(exact_add(account.accounted, account.written_off), beside)
+    return Status.DELIVERED, beside, quantity
+
+
+def _hour_and_rest(report: UsageReport, found: Comparison, account: Account) -> list[Part]:
+    """Return what stands for the hour of the event, and before it what the slice's other hours hold.
+
+    That no value of ours can change, so it is taken off what the slice still has to come to.
+    """
+    hour = floor_to(report.event_at, HOUR)
+    stands = sum((cell.units for cell in found.cells if cell.span.start == hour), Decimal(0))
+    rest = _units(report, sum((c.beside for c in found.cells if c.span.start != hour), account.written_off))
+    stands = _units(report, stands)
+    parts: list[Part] = []
+    if rest != account.written_off:
+        parts.append((Status.DISMISSED, rest, exact_add(account.accounted, rest)))
+    if stands != account.accounted or not parts:
+        parts.append((Status.DELIVERED, stands, exact_add(stands, rest)))
+    return parts
+
+
+def _units(report: UsageReport, units: Decimal) -> Decimal:
+    """Return Stripe's float as billed units."""
+    return billed_units(units, scale=Decimal(1), decimals=report.enrolment.meter.decimals)
+
+
+def _row(
+    report: UsageReport, revision: int, part: Part, *, decision: str, run: ReportRun | None, now: datetime
+) -> UsageReport:
+    status, units, quantity = part
+    meter = report.enrolment.meter
+    was_sent = status == Status.DELIVERED
+    return UsageReport(
+        enrolment=report.enrolment,
+        slice_start=report.slice_start,
+        slice_end=report.slice_end,
+        revision=revision,
+        measured=measurement_of(exact_add(quantity, -report.carried), scale=meter.scale),
+        carried=report.carried,
+        quantity=quantity,
+        value=units,
+        event_at=report.event_at,
+        closes_at=report.closes_at,
+        identifier=report_identifier(
+            meter_id=meter.stripe_id,
+            customer_id=report.enrolment.customer.stripe_id,
+            slice_start=report.slice_start,
+            revision=revision,
+        ),
+        status=status,
+        written_off=not was_sent,
+        first_sent_at=now if was_sent else None,
+        delivered_at=now if was_sent else None,
+        compared_at=now,
+        beside=units,
+        decision=decision,
+        run=run or report.run,
+        created_at=now,
+    )
