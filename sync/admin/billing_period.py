@@ -23,6 +23,8 @@ from sync.queries.billed_periods import BilledPeriod, billed_periods
 from sync.queries.day_sums import DayState
 from sync.queries.period_story import period_story
 
+MOST_DIGITS = 18
+
 
 class PeriodList(ChangeList):  # type: ignore[misc] # unfold ships no types
     """Knows what was reported in the periods of its page, and how their invoices stand."""
@@ -93,7 +95,9 @@ class BillingPeriodAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """Add why its usage was billed or not, day by day and slice by slice."""
-        story = period_story(context["original"], day=_day(request), now=timezone.now())
+        story = period_story(
+            context["original"], day=_day(request), meter=_meter(request), now=timezone.now()
+        )
         context["original"].line = story.line
         context |= {
             "story": story,
@@ -155,6 +159,12 @@ def _day(request: HttpRequest) -> date | None:
         return parse_date(request.GET.get("day", ""))
     except ValueError:
         return None
+
+
+def _meter(request: HttpRequest) -> int | None:
+    """Return the meter that the address asks for, None where it asks for none or writes it wrongly."""
+    text = request.GET.get("meter", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < MOST_DIGITS else None
 
 
 def _line(period: Any) -> BilledPeriod:

@@ -1,6 +1,9 @@
 """Subscription items, as Stripe has them."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 
 from sync.admin.console_admin import ReadOnlyAdmin
@@ -8,6 +11,7 @@ from sync.admin.formats import NOTHING
 from sync.admin.links import row_link
 from sync.admin.tags import price_sentence
 from sync.models import SubscriptionItem
+from sync.queries.item_prices import swapped_items
 
 
 @admin.register(SubscriptionItem)
@@ -38,6 +42,16 @@ class SubscriptionItemAdmin(ReadOnlyAdmin):
     ]
     hidden_while_empty = ("deleted_at",)
     readonly_fields = ["customer", "subscription_link", "price_link", "terms", "meter_slug"]
+    change_form_after_template = "sync/item_prices.html"
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Add the prices that it had."""
+        item = context["original"].pk
+        context["prices"] = swapped_items([item]).get(item, ())
+        answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return answer
 
     @admin.display(ordering="subscription__customer__name")
     def customer(self, item: SubscriptionItem) -> str:

@@ -84,7 +84,7 @@ def cut_at_swaps(
 
 def other_meters(prices: Sequence[PriceStretch], meter: int) -> list[Span]:
     """Return when an item had prices of other meters."""
-    starts = [EVER, *(one.start for one in prices[1:])]
+    starts = [one.start if number else EVER for number, one in enumerate(prices)]
     return [
         Span(start, one.end or FOR_EVER)
         for start, one in zip(starts, prices, strict=True)

@@ -1,6 +1,6 @@
 """Find usage that Stripe was told of and that is on no invoice that anybody has to pay."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
 
@@ -8,11 +8,11 @@ from django.db.models import F
 
 from sync.domain.invoices import VOID
 from sync.domain.quantities import as_text, exact_sum
-from sync.domain.timeline import HOUR, Span
-from sync.models import BillingPeriod, Enrolment, Finding, Invoice, SubscriptionItem
+from sync.domain.timeline import HOUR
+from sync.models import BillingPeriod, Finding, Invoice, SubscriptionItem
 from sync.operations.close_periods import waiting_periods
 from sync.operations.record_findings import FoundIssue, record_findings
-from sync.queries.held_units import DELIVERED, Asked, held_units
+from sync.queries.billed_periods import delivered_units
 
 SLACK = 2 * HOUR
 """How long after a period is taken to be closed its invoice may still turn up."""
@@ -70,9 +70,13 @@ def _uninvoiced(now: datetime) -> Iterator[FoundIssue]:
         invoice_id="",
         closes_at__lt=now - SLACK,
     )
-    periods = list(ended.select_related("item__subscription__customer", "item__meter").order_by("pk"))
+    periods = list(
+        ended.select_related("item__subscription__customer", "item__meter", "item__price").order_by("pk")
+    )
     known = _told([_fingerprint(period) for period in periods])
-    for period, units in zip(periods, _reported(periods), strict=True):
+    delivered = delivered_units(periods)
+    for period in periods:
+        units = delivered.get(period.pk)
         if _fingerprint(period) in known or not units:
             continue
         subscription, meter = period.item.subscription, period.item.meter
@@ -98,26 +102,6 @@ def _told(fingerprints: Iterable[str]) -> set[str]:
 
 def _fingerprint(period: BillingPeriod) -> str:
     return f"{period.item.stripe_id}:{int(period.start.timestamp())}"
-
-
-def _reported(periods: Sequence[BillingPeriod]) -> list[Decimal]:
-    """Return the units of each period that Stripe surely has."""
-    enrolments = {
-        (customer, meter): pk
-        for customer, meter, pk in Enrolment.objects.filter(
-            customer__in={period.item.subscription.customer_id for period in periods}
-        ).values_list("customer_id", "meter_id", "pk")
-    }
-    return held_units(
-        [
-            Asked(
-                enrolments.get((period.item.subscription.customer_id, period.item.meter_id or 0), 0),
-                Span(period.start, period.end),
-            )
-            for period in periods
-        ],
-        counted=DELIVERED,
-    )
 
 
 def _instant(at: datetime) -> str:

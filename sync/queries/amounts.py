@@ -1,20 +1,20 @@
 """What usage costs: by how much reports move the bills of the periods that they fall into."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from sync.domain.pricing import Money, PriceTerms
 from sync.domain.quantities import exact_sum
 from sync.domain.statuses import BILLABLE
 from sync.domain.timeline import Span
-from sync.models import Enrolment, Price
+from sync.models import Enrolment, ItemPrice, Price
 from sync.queries.held_units import CHUNK, Asked, held_units
+from sync.queries.item_prices import price_spans, swapped_items
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def _known_bills(moves: Sequence[UnitMove]) -> list[Bill]:
     instants: dict[int, list[datetime]] = defaultdict(list)
     for move in moves:
         instants[move.enrolment_id].append(move.at)
-    ids, rows = sorted(instants), []
+    ids, rows = sorted(instants), list[tuple[int, int, Span]]()
     first_at, last_at = min(move.at for move in moves), max(move.at for move in moves)
     for first in range(0, len(ids), CHUNK):
         rows += _period_rows(ids[first : first + CHUNK], first_at, last_at)
@@ -107,36 +107,47 @@ def _known_bills(moves: Sequence[UnitMove]) -> list[Bill]:
     terms = {pk: price.terms for pk, price in prices.items() if price.terms.is_known}
     return [
         Bill(pk, span, terms[price])
-        for pk, price, start, *ends in rows
-        if price in terms
-        and (span := Span(start, min(end for end in ends if end)))
-        and any(span.start <= instant < span.end for instant in instants[pk])
+        for pk, price, span in rows
+        if price in terms and any(span.start <= instant < span.end for instant in instants[pk])
     ]
 
 
-def _period_rows(ids: Sequence[int], first_at: datetime, last_at: datetime) -> list[tuple[Any, ...]]:
-    """Return (enrolment, price, start, end, when the item or its subscription ended) per period."""
+def _period_rows(
+    ids: Sequence[int], first_at: datetime, last_at: datetime
+) -> Iterator[tuple[int, int, Span]]:
+    """Yield enrolment, price and stretch: a period, cut where a price, the item or its subscription ended."""
     items = "customer__subscriptions__items"
     ended = ("subscription__ended_at", "subscription__deleted_at", "deleted_at")
-    billed = Q(
-        **{
-            "pk__in": ids,
-            f"{items}__meter": F("meter"),
-            # A legacy price may name a meter in its metadata, but Stripe bills no meter events on it.
-            f"{items}__price__meter": F("meter"),
-            f"{items}__subscription__status__in": BILLABLE,
-            f"{items}__periods__start__lte": last_at,
-            f"{items}__periods__end__gt": first_at,
-        }
+    had = ItemPrice.objects.filter(
+        item=OuterRef(f"{items}__pk"), price__meter=OuterRef("meter"), end__gt=first_at
     )
-    return list(
-        Enrolment.objects.filter(billed)
+    # A legacy price may name a meter in its metadata, but Stripe bills no meter events on it.
+    has = Q(**{f"{items}__meter": F("meter"), f"{items}__price__meter": F("meter")})
+    periods = {
+        "pk__in": ids,
+        f"{items}__subscription__status__in": BILLABLE,
+        f"{items}__periods__start__lte": last_at,
+        f"{items}__periods__end__gt": first_at,
+    }
+    rows = list(
+        Enrolment.objects.filter(has | Exists(had), **periods)
         .order_by("pk", f"{items}__pk")
         .values_list(
             "pk",
+            "meter",
+            f"{items}__pk",
             f"{items}__price",
             f"{items}__periods__start",
             f"{items}__periods__end",
             *(f"{items}__{name}" for name in ended),
         )
     )
+    swapped = swapped_items(row[2] for row in rows)
+    for pk, meter, item, price, start, *ends in rows:
+        span = Span(start, min(end for end in ends if end))
+        if item not in swapped:
+            yield pk, price, span
+            continue
+        for row, held in price_spans(swapped[item]):
+            if row.price.meter_id == meter and (inside := span.meet(held)):
+                yield pk, row.price_id, inside

@@ -6,9 +6,11 @@ from datetime import datetime
 from decimal import Decimal
 
 from sync.domain.invoices import DRAFT, VOID
+from sync.domain.quantities import exact_sum
 from sync.domain.timeline import Span
 from sync.models import BillingPeriod, Enrolment, Invoice
 from sync.queries.held_units import DELIVERED, Asked, held_units
+from sync.queries.item_prices import price_parts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,7 @@ def billed_periods(periods: Sequence[BillingPeriod], *, now: datetime) -> list[B
     """
     ids = {period.invoice_id for period in periods} - {""}
     invoices = Invoice.objects.in_bulk(list(ids), field_name="stripe_id")
-    delivered = _delivered(periods)
+    delivered = delivered_units(periods)
     return [
         BilledPeriod(
             period=period,
@@ -49,21 +51,38 @@ def billed_periods(periods: Sequence[BillingPeriod], *, now: datetime) -> list[B
     ]
 
 
-def _delivered(periods: Sequence[BillingPeriod]) -> dict[int, Decimal]:
-    customers = {period.item.subscription.customer_id for period in periods}
+def delivered_units(periods: Sequence[BillingPeriod]) -> dict[int, Decimal]:
+    """Return the units of each period (local id) that Stripe surely has; none where nothing is metered.
+
+    Items are loaded with price and subscription. A constant number of queries.
+    """
+    asked = _reported_in(periods)
+    flat = [(pk, one) for pk, found in asked.items() for one in found]
+    units = held_units([one for _pk, one in flat], counted=DELIVERED)
+    sums: dict[int, list[Decimal]] = {pk: [] for pk in asked}
+    for (pk, _one), found in zip(flat, units, strict=True):
+        sums[pk].append(found)
+    return {pk: exact_sum(found) for pk, found in sums.items()}
+
+
+def _reported_in(periods: Sequence[BillingPeriod]) -> dict[int, list[Asked]]:
+    """Return by which enrolments, and when, usage is reported: by two where the item changed its meter."""
     enrolments = {
         (customer, meter): pk
-        for customer, meter, pk in Enrolment.objects.filter(customer__in=customers).values_list(
-            "customer_id", "meter_id", "pk"
-        )
+        for customer, meter, pk in Enrolment.objects.filter(
+            customer__in={period.item.subscription.customer_id for period in periods}
+        ).values_list("customer_id", "meter_id", "pk")
     }
-    asked = {
-        period.pk: Asked(enrolment, Span(period.start, period.end))
-        for period in periods
-        if (enrolment := enrolments.get((period.item.subscription.customer_id, period.item.meter_id or 0)))
-    }
-    units = held_units(list(asked.values()), counted=DELIVERED)
-    return dict(zip(asked, units, strict=True))
+    parts = price_parts([(period.item, Span(period.start, period.end)) for period in periods])
+    found: dict[int, list[Asked]] = {}
+    for period, mine in zip(periods, parts, strict=True):
+        customer = period.item.subscription.customer_id
+        asked = [
+            Asked(pk, part.span) for part in mine if (pk := enrolments.get((customer, part.meter_id or 0)))
+        ]
+        if asked:
+            found[period.pk] = asked
+    return found
 
 
 def _standing(period: BillingPeriod, invoice: Invoice | None, now: datetime) -> str:

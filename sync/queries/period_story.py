@@ -17,6 +17,7 @@ from sync.domain.unbilled import Unbilled
 from sync.models import BillingPeriod, Enrolment, UsageReport
 from sync.queries.billed_periods import BilledPeriod, billed_periods
 from sync.queries.day_sums import Day, DayState, days_of_enrolment
+from sync.queries.item_prices import PricePart, price_parts
 from sync.queries.unbilled_time import unbilled_time
 
 Status = UsageReport.Status
@@ -50,6 +51,8 @@ class PeriodStory:
     unbilled: Sequence[Unbilled] = ()
     day: date | None = None
     """The UTC day whose slices are shown."""
+    prices: Sequence[PricePart] = ()
+    """The prices that the item had in the period, in order, if it had several."""
     slices: Sequence[Sequence[UsageReport]] = ()
     """The revisions of each slice of that day, in order, the calls that did not deliver them loaded."""
 
@@ -80,20 +83,26 @@ class PeriodStory:
 WAITS_FOR_A_PERSON = (Status.HELD, Status.LATE, Status.REJECTED, Status.UNKNOWN)
 
 
-def period_story(period: BillingPeriod, *, day: date | None, now: datetime) -> PeriodStory:
+def period_story(
+    period: BillingPeriod, *, day: date | None, now: datetime, meter: int | None = None
+) -> PeriodStory:
     """Return the story, with the slices of one UTC day; a constant number of queries.
+
+    Where the item changed its meter it is told of one: that which is asked for (a local id), else the last.
 
     The period is loaded with its item, the item's subscription and customer, price and meter. Without a
     day, or with one on which nothing was used, it is the last day with something that waits, else the last.
     """
     (line,) = billed_periods([period], now=now)
-    enrolment = _enrolment(period)
+    (parts,) = price_parts([(period.item, Span(period.start, period.end))])
+    prices = parts if len(parts) > 1 else ()
+    enrolment = _enrolment(period, parts, meter)
     if enrolment is None:
-        return PeriodStory(line=line, enrolment=None)
+        return PeriodStory(line=line, enrolment=None, prices=prices)
     reports = UsageReport.objects.filter(
         enrolment=enrolment, event_at__gte=period.start, event_at__lt=period.end
     )
-    measured, parts = _sum_up(reports.order_by("slice_start", "revision"), enrolment)
+    measured, shares_of = _sum_up(reports.order_by("slice_start", "revision"), enrolment)
     days = days_of_enrolment(
         enrolment.pk, Span(period.start, period.end), sets_hours=enrolment.meter.sets_hours
     )
@@ -103,7 +112,8 @@ def period_story(period: BillingPeriod, *, day: date | None, now: datetime) -> P
         line=line,
         enrolment=enrolment,
         measured=measured,
-        parts=parts,
+        parts=shares_of,
+        prices=prices,
         days=[one for one in days if one.day <= now.astimezone(UTC).date()],
         unbilled=unbilled_time(period, enrolment, now=now),
         day=shown,
@@ -111,11 +121,12 @@ def period_story(period: BillingPeriod, *, day: date | None, now: datetime) -> P
     )
 
 
-def _enrolment(period: BillingPeriod) -> Enrolment | None:
-    item = period.item
-    if item.meter_id is None or item.price.meter_id != item.meter_id:
+def _enrolment(period: BillingPeriod, parts: Sequence[PricePart], meter: int | None) -> Enrolment | None:
+    meters = [part.meter_id for part in parts if part.meter_id]
+    if not meters:
         return None
-    rows = Enrolment.objects.filter(customer=item.subscription.customer_id, meter=item.meter_id)
+    wanted = meter if meter in meters else meters[-1]
+    rows = Enrolment.objects.filter(customer=period.item.subscription.customer_id, meter=wanted)
     return rows.select_related("meter", "customer").first()
 
 

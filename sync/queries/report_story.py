@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sync.models import BillingPeriod, DeliveryAttempt, UsageReport
+from django.db.models import Exists, OuterRef, Q
+
+from sync.models import BillingPeriod, DeliveryAttempt, ItemPrice, UsageReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,9 +21,12 @@ class ReportStory:
 def report_story(report: UsageReport) -> ReportStory:
     """Return what happened, in order; three queries."""
     revisions = UsageReport.objects.filter(enrolment=report.enrolment_id, slice_start=report.slice_start)
+    had = ItemPrice.objects.filter(
+        item=OuterRef("item"), meter=report.enrolment.meter_id, end__gt=report.event_at
+    )
     periods = BillingPeriod.objects.filter(
+        Q(item__meter=report.enrolment.meter_id) | Exists(had),
         item__subscription__customer=report.enrolment.customer_id,
-        item__meter=report.enrolment.meter_id,
         start__lte=report.event_at,
         end__gt=report.event_at,
     )

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sync.domain.pricing import Money
-from sync.models import BillingPeriod, Finding, Subscription, SubscriptionPause, UsageReport
+from sync.models import BillingPeriod, Finding, ItemPrice, Subscription, SubscriptionPause, UsageReport
 from sync.queries.amounts import total
 from sync.queries.billed_periods import BilledPeriod, billed_periods
 from sync.queries.day_sums import Day, days_of_enrolment
+from sync.queries.item_prices import swapped_items
 from sync.queries.item_usage import ItemUsage, items_usage
 
 MOST_ITEMS = 20
@@ -23,6 +24,8 @@ class ItemPart:
     usage: ItemUsage
     days: Sequence[Day]
     last_report: UsageReport | None
+    prices: Sequence[ItemPrice] = ()
+    """All that it ever had, in order, if those are several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +45,9 @@ def subscription_page(subscription: Subscription, *, now: datetime) -> Subscript
     """Return the page's parts; a constant number of queries for each item."""
     items = subscription.items.select_related("subscription", "price", "meter").order_by("deleted_at", "pk")
     usage = items_usage(list(items[:MOST_ITEMS]), now=now)
+    prices = swapped_items(one.item.pk for one in usage)
     return SubscriptionPage(
-        items=[_part(one, now) for one in usage],
+        items=[_part(one, prices.get(one.item.pk, ()), now) for one in usage],
         amounts=total([[one.amount] for one in usage if one.amount]),
         periods=billed_periods(
             list(
@@ -60,14 +64,17 @@ def subscription_page(subscription: Subscription, *, now: datetime) -> Subscript
     )
 
 
-def _part(usage: ItemUsage, now: datetime) -> ItemPart:
+def _part(usage: ItemUsage, prices: Sequence[ItemPrice], now: datetime) -> ItemPart:
     if usage.units is None or usage.enrolment is None or usage.span is None:
-        return ItemPart(usage=usage, days=(), last_report=None)
+        return ItemPart(usage=usage, days=(), last_report=None, prices=prices)
     sets_hours = bool(usage.item.meter and usage.item.meter.sets_hours)
     days = days_of_enrolment(usage.enrolment.pk, usage.span, sets_hours=sets_hours)
     last = usage.enrolment.reports.filter(status=UsageReport.Status.DELIVERED).order_by(
         "-slice_start", "-revision"
     )
     return ItemPart(
-        usage=usage, days=[day for day in days if day.day <= now.date()], last_report=last.first()
+        usage=usage,
+        days=[day for day in days if day.day <= now.date()],
+        last_report=last.first(),
+        prices=prices,
     )

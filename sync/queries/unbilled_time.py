@@ -10,18 +10,20 @@ from sync.domain.statuses import BILLABLE
 from sync.domain.timeline import HOUR, MINUTE, SECOND, Span, floor_to, subtract
 from sync.domain.unbilled import Unbilled, unbilled_parts
 from sync.models import BillingPeriod, Enrolment, Subject, SubscriptionItem
+from sync.queries.item_prices import price_spans, swapped_items
 
 BEGINNING, NEVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 def unbilled_time(period: BillingPeriod, enrolment: Enrolment, *, now: datetime) -> list[Unbilled]:
-    """Return the stretches of a period in which usage is not billed, in order; two queries.
+    """Return the stretches of a period in which usage is not billed, in order; three queries.
 
     Periods are loaded with item and subscription. What is to come, or was not measured yet, is among them.
     """
     reasons = [
         *_by_the_item(period.item),
         *_by_the_subscription(period.item),
+        *_by_the_price(period, enrolment),
         *_by_the_console(enrolment),
         *_at_the_end(period, sets_hours=enrolment.meter.sets_hours),
         *_so_far(enrolment, now=now),
@@ -61,6 +63,22 @@ def _by_the_subscription(item: SubscriptionItem) -> Iterator[Unbilled]:
     for pause in subscription.pauses.order_by("start"):
         span = Span(floor_to(pause.start, SECOND), floor_to(pause.end or NEVER, SECOND))
         yield Unbilled(span, "While the subscription was paused in Stripe.")
+
+
+def _by_the_price(period: BillingPeriod, enrolment: Enrolment) -> Iterator[Unbilled]:
+    kept = swapped_items([period.item_id]).get(period.item_id, [])
+    spans = [(row, inside) for row, span in price_spans(kept) if (inside := _in(period, span))]
+    for row, inside in spans:
+        if row.price.meter_id != enrolment.meter_id:
+            named = row.price.meter.slug if row.price.meter else "no meter"
+            yield Unbilled(inside, f"While the item had a price of {named}, which measured it instead.")
+        elif period.item.subscription.billing_mode != "flexible" and row is not spans[-1][0]:
+            why = "Before the price changed: in classic billing mode Stripe bills nothing of it."
+            yield Unbilled(inside, why)
+
+
+def _in(period: BillingPeriod, span: Span) -> Span | None:
+    return Span(period.start, period.end).meet(span)
 
 
 def _by_the_console(enrolment: Enrolment) -> Iterator[Unbilled]:

@@ -5,7 +5,11 @@ from decimal import Decimal
 
 import pytest
 
-from sync.models import Finding, ItemPrice, SubscriptionItem, UsageReport
+from sync.models import Finding, ItemPrice, Meter, SubscriptionItem, UsageReport
+from sync.operations.plan_carry import plan_carry
+from sync.operations.redefine_meter import Definition, redefine_meter
+from sync.wiring import connect
+from tests.office import dialog_url, text_of
 from tests.world import Metered, Subscriber, World
 
 pytestmark = pytest.mark.django_db
@@ -286,3 +290,104 @@ def test_what_follows_a_swapped_period_is_billed_as_ever(world, tokens):
     world.report()
     world.later(days=31)
     assert lines(world, ada) == [(Decimal(2), 4), (Decimal(4), 8)]
+
+
+def test_a_new_definition_of_a_meter_is_billed_to_the_cent_and_never_beside_the_old_one(world, tokens):
+    ada, bob = subscriber(world, tokens), world.subscriber(tokens, "bob")
+    world.sync()
+    for who, amount in (("ada", 5000), ("bob", 3000)):
+        world.use(who, amount, SWAP - 2 * HOUR)
+    world.at(SWAP - 15 * MINUTE)
+    world.report()
+    connections = connect(config=world.config)
+    new = redefine_meter(
+        meter=Meter.objects.get(event_name="tokens"),
+        definition=Definition(
+            event_name="tokens_2",
+            meter_name="Tokens, in thousands",
+            window="none",
+            openmeter_slug="tokens",
+            filters={},
+            scale=Decimal("0.001"),
+            decimals=3,
+        ),
+        stripe=connections.stripe,
+        openmeter=connections.openmeter,
+        why="Sold by the thousand.",
+        now=world.now,
+    )
+    price = another_price(world, Metered("tokens", new.stripe_id, ""), unit_amount=1000)
+    world.use("ada", 70, SWAP - 16 * MINUTE)
+    world.at(SWAP)
+    swap(world, ada, price)
+    for who in ("ada", "bob"):
+        world.use(who, 2500, SWAP + MINUTE)
+    for _ in range(2):
+        world.later(hours=1)
+        world.report()
+    world.at(END + 2 * HOUR)
+    world.report()
+    assert lines(world, ada) == [(Decimal("2.5"), 2500), (Decimal(5000), 5000)]
+    assert lines(world, bob) == [(Decimal(5500), 5500)]
+    assert rows(tokens, "late") == [70]
+
+
+class TestPages:
+    @pytest.fixture
+    def moved(self, office, tokens, calls):
+        """Return an item that moved from one meter to another, and nothing was on time but the first use."""
+        world = office.world
+        world.sync()
+        ada = subscriber(world, tokens)
+        world.sync()
+        world.use("ada", 5, SWAP - 2 * HOUR)
+        world.at(SWAP - MINUTE)
+        world.report()
+        world.at(SWAP)
+        swap(world, ada, calls.price)
+        world.use("ada", 11, SWAP + MINUTE, "calls")
+        world.later(hours=1)
+        world.report()
+        return SubscriptionItem.objects.get(stripe_id=ada.item)
+
+    def test_show_which_prices_an_item_had(self, office, moved, tokens, calls):
+        browser = office.browser()
+        for model, pk in (("subscriptionitem", moved.pk), ("subscription", moved.subscription_id)):
+            page = text_of(office.get(browser, dialog_url(model, "change", pk)))
+            assert "Prices that the item had" in page
+            assert "2026-03-20 10:20:17" in page
+            assert all(price in page for price in (tokens.price, calls.price))
+        # Five at a cent, eleven at ten.
+        assert "1.15 USD" in page
+
+    def test_tell_of_a_period_by_each_of_its_meters(self, office, moved):
+        browser, period = office.browser(), moved.periods.get()
+        url = dialog_url("billingperiod", "change", period.pk)
+        page = text_of(office.get(browser, url))
+        assert "which measured it instead" in page
+        old = Meter.objects.get(event_name="tokens")
+        assert f"?meter={old.pk}" in page
+        by_old = office.get(browser, url, meter=old.pk).context["story"]
+        assert (by_old.enrolment.meter, by_old.measured, by_old.line.delivered) == (old, 5, 16)
+        assert office.get(browser, url, meter="²").context["story"].measured == 11
+        report = UsageReport.objects.get(enrolment__meter=old)
+        page = text_of(office.get(browser, dialog_url("usagereport", "change", report.pk)))
+        assert url in page
+
+
+def test_what_is_carried_costs_what_its_price_was(world, tokens):
+    """LATE_USAGE=carry_forward must not take a dearer price for the one at which something was used."""
+    ada = subscriber(world, tokens, "classic")
+    world.sync()
+    world.use("ada", 5, SWAP - HOUR)
+    world.at(SWAP)
+    swap(world, ada, another_price(world, tokens))
+    world.use("ada", 1, SWAP + MINUTE)
+    world.later(hours=2)
+    world.report()
+    (late,) = UsageReport.objects.filter(status="late").select_related(
+        "enrolment__meter", "enrolment__customer"
+    )
+    plan = plan_carry(late, now=world.now)
+    assert [money.text for money in (*plan.amounts_then, *plan.amounts_now)] == ["0.05 USD", "0.10 USD"]
+    assert not plan.amounts_agree

@@ -124,7 +124,7 @@ class TestAmountsOf:
                 assert all(amounts_of(moves))
             return len(asked)
 
-        assert queries(1) == queries(5) == 3
+        assert queries(1) == queries(5) == 4
 
     def test_asks_nothing_for_nothing(self, django_assert_num_queries):
         with django_assert_num_queries(0):

@@ -137,11 +137,10 @@ class RedefineMeter(Dialog):
         return Preview(
             sentences=[
                 "Stripe cannot change a price's meter. Afterwards, make a new price on the new meter for "
-                "each of these in Stripe. On each subscription add an item of the new price and remove the "
-                "old one in the same step: usage counts on the new meter from then on.",
-                # The console cannot tell yet since when an item has been on another meter.
-                "Do not change the price of the existing item instead: its whole open period would be "
-                "measured on the new meter again, and could be billed on both.",
+                "each of these in Stripe, and give it to the item of each subscription: usage counts on the "
+                "new meter from that second on, and on the old one until then.",
+                "Report usage right before that, shortly after a full hour: what was not reported by then "
+                "is on no invoice of the old price, and waits here as late.",
             ],
             headers=("price to be replaced", "product", "living subscriptions"),
             rows=[(price.stripe_id, price.product_name, price.living) for price in prices],  # type: ignore[attr-defined]
@@ -175,8 +174,7 @@ class RedefineMeter(Dialog):
             message=f"The meter {new.event_name} carries the new definition of {old.event_name}.",
             about=[new, old],
             next_step=(
-                f"Make prices on {new.event_name} in Stripe, and give each subscription a new item of one "
-                "while removing the old item."
+                f"Make prices on {new.event_name} in Stripe, and give them to the subscriptions' items."
             ),
             url=row_url(new),
         )
