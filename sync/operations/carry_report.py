@@ -1,15 +1,14 @@
 """Bill late usage in an open period: a person's decision, or the rule LATE_USAGE=carry_forward."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import QuerySet
 
-from sync.domain.accounts import account_of
+from sync.domain.accounts import Counts, account_of
 from sync.domain.identifiers import report_identifier
-from sync.domain.quantities import MAX_DIGITS, as_text, billed_units, digit_count
+from sync.domain.quantities import MAX_DIGITS, as_text, digit_count, exact_add
 from sync.models import Enrolment, ReportRun, UsageReport
 from sync.operations.measure_anew import measure_slices_anew
 from sync.operations.plan_carry import CarryPlan, plan_carry
@@ -19,6 +18,7 @@ from sync.operations.sum_up_days import mark_days, sum_up_days_after_commit
 from sync.ports import InvalidInput
 
 Status = UsageReport.Status
+NOTHING = Decimal(0)
 
 
 def carry_report(*, report_id: int, why: str, who: str, run: ReportRun | None, now: datetime) -> UsageReport:
@@ -78,7 +78,8 @@ def _mark(report: UsageReport, said: str) -> UsageReport:
 
 def _settle(report: UsageReport, plan: CarryPlan, said: str, now: datetime) -> UsageReport:
     """Put two revisions in its place: what is carried, and the rest, which stays late."""
-    standing = [row for row in _revisions(report) if row.pk != report.pk]
+    rows = list(_revisions(report.enrolment, report.slice_start))
+    standing = [row for row in rows if row.status not in UsageReport.WITHDRAWN and row.pk != report.pk]
     report.status, report.decision = Status.REPLACED, said
     report.save(update_fields=["status", "decision"])
     meter = report.enrolment.meter
@@ -87,8 +88,9 @@ def _settle(report: UsageReport, plan: CarryPlan, said: str, now: datetime) -> U
         f"{as_text(-plan.rest)} units could not be taken off: the open period would fall below zero. Give a "
         "credit note in Stripe and dismiss it, or carry it forward in a later period."
     )
-    first = _revision(report, 1, value=plan.carried, status=Status.CARRIED, decision=said, now=now)
-    second = _revision(report, 2, value=plan.rest, status=Status.LATE, error=rest, now=now)
+    newest = rows[-1].revision
+    first = _revision(report, newest + 1, value=plan.carried, status=Status.CARRIED, decision=said, now=now)
+    second = _revision(report, newest + 2, value=plan.rest, status=Status.LATE, error=rest, now=now)
     if meter.sets_hours:
         first.quantity = before.accounted + before.written_off + plan.carried
         first.value = before.accounted + plan.carried
@@ -100,7 +102,7 @@ def _settle(report: UsageReport, plan: CarryPlan, said: str, now: datetime) -> U
 
 def _revision(
     report: UsageReport,
-    further: int,
+    revision: int,
     *,
     value: Decimal,
     status: UsageReport.Status,
@@ -109,8 +111,6 @@ def _revision(
     error: str = "",
 ) -> UsageReport:
     """Return a later revision of the same slice; nothing is saved."""
-    newest = max(row.revision for row in _revisions(report, withdrawn=True))
-    revision = newest + further
     return UsageReport(
         enrolment=report.enrolment,
         slice_start=report.slice_start,
@@ -132,35 +132,31 @@ def _revision(
 
 
 def _raise_target(plan: CarryPlan, carried: UsageReport, *, run: ReportRun, now: datetime) -> UsageReport:
-    """Store the open slice's next revision with what it takes along."""
+    """Store the open slice's next revision: what stands there, whatever its newest reading, and the units.
+
+    What waits there to be sent keeps its place before it, so it need not be taken back from a worker.
+    """
     piece, meter = plan.target.piece, carried.enrolment.meter
-    rows = UsageReport.objects.select_for_update(of=("self",)).filter(
-        enrolment=carried.enrolment, slice_start=piece.span.start
-    )
-    standing = [row for row in rows.order_by("revision") if row.status not in UsageReport.WITHDRAWN]
-    newest = standing[-1] if standing else None
-    if newest and newest.status == Status.PENDING:
-        standing.pop()
-        _take_back(newest)
+    rows = list(_revisions(carried.enrolment, piece.span.start).select_for_update(of=("self",)))
+    standing = [row for row in rows if row.status not in UsageReport.WITHDRAWN]
     if any(row.status in UsageReport.BLOCKING for row in standing):
         raise InvalidInput(_busy(carried))
-    measured = newest.measured if newest else Decimal(0)
-    along = (newest.carried if newest else Decimal(0)) + plan.carried
-    quantity = billed_units(measured, scale=meter.scale, decimals=meter.decimals) + along
-    account = account_of(standing, sets_hours=meter.sets_hours)
-    value = account.target(quantity) if meter.sets_hours else account.target(quantity) - account.accounted
+    newest = standing[-1] if standing else None
+    believed = [row for row in standing if row.counts is not Counts.NOT]
+    told = account_of(standing, sets_hours=meter.sets_hours).accounted if meter.sets_hours else NOTHING
+    value = exact_add(told, plan.carried)
     if digit_count(value) > MAX_DIGITS:
         msg = f"Report {carried.pk} cannot be carried: {as_text(value)} has more than {MAX_DIGITS} digits."
         raise InvalidInput(msg)
-    revision = (rows.aggregate(newest=Max("revision"))["newest"] or 0) + 1
+    revision = rows[-1].revision + 1 if rows else 1
     return UsageReport.objects.create(
         enrolment=carried.enrolment,
         slice_start=piece.span.start,
         slice_end=piece.span.end,
         revision=revision,
-        measured=measured,
-        carried=along,
-        quantity=quantity,
+        measured=newest.measured if newest else NOTHING,
+        carried=exact_add(newest.carried if newest else NOTHING, plan.carried),
+        quantity=exact_add(believed[-1].quantity if believed else NOTHING, plan.carried),
         value=value,
         event_at=piece.event_at,
         closes_at=plan.target.outlook.closes_at,
@@ -172,13 +168,6 @@ def _raise_target(plan: CarryPlan, carried: UsageReport, *, run: ReportRun, now:
     )
 
 
-def _take_back(waiting: UsageReport) -> None:
-    """Supersede a revision that nobody claimed; one that is being sent has to be waited for."""
-    mine = UsageReport.objects.filter(pk=waiting.pk, status=Status.PENDING, first_sent_at=None)
-    if not mine.update(status=Status.SUPERSEDED, next_attempt_at=None):
-        raise InvalidInput(_busy(waiting))
-
-
 def _busy(report: UsageReport) -> str:
     return (
         f"The open hour that report {report.pk} concerns is being sent or waits for an answer: try again "
@@ -186,9 +175,9 @@ def _busy(report: UsageReport) -> str:
     )
 
 
-def _revisions(report: UsageReport, *, withdrawn: bool = False) -> Sequence[UsageReport]:
-    rows = UsageReport.objects.filter(enrolment=report.enrolment_id, slice_start=report.slice_start)
-    return [row for row in rows.order_by("revision") if withdrawn or row.status not in UsageReport.WITHDRAWN]
+def _revisions(enrolment: Enrolment, slice_start: datetime) -> QuerySet[UsageReport]:
+    """Return all revisions of a slice, in order."""
+    return UsageReport.objects.filter(enrolment=enrolment, slice_start=slice_start).order_by("revision")
 
 
 def _identifier(report: UsageReport, slice_start: datetime, revision: int) -> str:

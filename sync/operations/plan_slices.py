@@ -121,7 +121,7 @@ def _plan_slice(plan: EnrolmentPlan, reading: _Reading, rows: list[LedgerRow], m
     standing = [row for row in rows if row.status not in UsageReport.WITHDRAWN]
     newest = standing[-1] if standing else None
     carried = newest.carried if newest else Decimal(0)
-    waiting = newest if newest and newest.was_never_claimed else None
+    waiting = newest if newest and _may_be_superseded(newest, standing[:-1]) else None
     # What waits for its first try, or is held, has told Stripe nothing yet.
     accounted = [row for row in standing if row is not waiting and row.status != Status.HELD]
     account = account_of(accounted, sets_hours=meter.sets_hours)
@@ -144,11 +144,19 @@ def _plan_slice(plan: EnrolmentPlan, reading: _Reading, rows: list[LedgerRow], m
         )
         for row in doubtful.values()
     ]
-    # What a superseded revision was to carry along has to stay with the slice, even where nothing is due.
-    takes_along = carried != (accounted[-1].carried if accounted else 0)
-    if moved and not blocking and (change.target != change.accounted or takes_along):
+    if moved and not blocking and change.target != change.accounted:
         revision = rows[-1].revision + 1 if rows else 1
         plan.reports.append(_report(plan, reading, change, carried, revision, meter))
+
+
+def _may_be_superseded(newest: LedgerRow, before: Sequence[LedgerRow]) -> bool:
+    """Whether it waits, nobody has claimed it, and it says nothing but what was measured.
+
+    One that takes late usage along goes out first: another reading, which may be wrong, must not stand
+    for it.
+    """
+    takes_along = newest.carried != (before[-1].carried if before else 0)
+    return newest.was_never_claimed and not takes_along
 
 
 def _report(

@@ -86,6 +86,16 @@ def late_report(world, units) -> UsageReport:
     return UsageReport.objects.filter(status="late").order_by("slice_start").last()
 
 
+def dismiss_reading_of_nothing(world) -> None:
+    """OpenMeter says, once, that nothing was used in the open period, and a person does not believe it."""
+    world.forget(subject="ada")
+    world.use_many([("ada", 17, LATE_HOUR), ("ada", 5, END - 48 * HOUR)])
+    look_back(world)
+    held = UsageReport.objects.get(status="held")
+    dismiss_report(report_id=held.pk, why="it is wrong", who="ada", now=world.now)
+    look_back(world)
+
+
 def carry(world, report, **changes) -> UsageReport:
     asked = {"why": "late batch", "who": "ada", "run": None, "now": world.now} | changes
     return carry_report(report_id=report.pk, **asked)
@@ -133,6 +143,17 @@ class TestCarriedUsage:
         look_back(world)
         look_back(world)
         assert bills_of(world, ada) == [15, 4]
+
+    def test_is_not_forgotten_with_a_reading_that_was_wrong(self, world, ada):
+        carry(world, late_report(world, 7))
+        dismiss_reading_of_nothing(world)
+        assert bills_of(world, ada) == [15, 11]
+
+    def test_is_added_to_what_stripe_was_told_and_not_to_a_reading_that_was_wrong(self, world, ada):
+        late = late_report(world, 7)
+        dismiss_reading_of_nothing(world)
+        assert carry(world, late).quantity == 11
+        assert bills_of(world, ada) == [15, 11]
 
     def test_goes_into_an_hour_in_which_nothing_was_used(self, world, tokens):
         ada = world.subscriber(tokens)

@@ -99,8 +99,8 @@ FAULTS = [
         name="negative-deltas-dropped",
         harm="What OpenMeter took back stays on the bill for good.",
         file=f"{OPERATIONS}/plan_slices.py",
-        old="    if moved and not blocking and (change.target != change.accounted or takes_along):",
-        new="    if moved and not blocking and (change.target > change.accounted or takes_along):",
+        old="    if moved and not blocking and change.target != change.accounted:",
+        new="    if moved and not blocking and change.target > change.accounted:",
         tests=(f"{REPORT}::TestReportUsage",),
     ),
     Fault(
