@@ -160,7 +160,7 @@ def _decide(report: PlannedReport, meter: Meter, brake: str) -> None:
                 "lower the meter's decimals or give it a smaller scale."
             ),
         )
-    elif report.outlook.is_late:
+    elif report.outlook.is_late and not (brake and report.target < report.accounted):
         report.status, report.error = (
             Status.LATE,
             (

@@ -121,17 +121,17 @@ def _plan_slice(plan: EnrolmentPlan, reading: _Reading, rows: list[LedgerRow], m
     standing = [row for row in rows if row.status not in UsageReport.WITHDRAWN]
     newest = standing[-1] if standing else None
     carried = newest.carried if newest else Decimal(0)
-    waiting = newest if newest and _may_be_superseded(newest, standing[:-1]) else None
+    before = newest.measured if newest else Decimal(0)
+    moved = has_moved(before, reading.measured, scale=meter.scale, decimals=meter.decimals)
+    waiting = newest if newest and _gives_way(newest, standing[:-1], moved=moved) else None
     # What waits for its first try, or is held, has told Stripe nothing yet.
     accounted = [row for row in standing if row is not waiting and row.status != Status.HELD]
     account = account_of(accounted, sets_hours=meter.sets_hours)
     change = Change(accounted=account.accounted, target=account.target(reading.units + carried))
-    before = newest.measured if newest else Decimal(0)
-    blocking = {row.status for row in rows if row.status in UsageReport.BLOCKING}
+    blocking = {row.status for row in rows if row.status in UsageReport.BLOCKING and row is not waiting}
     if blocking <= {Status.HELD}:
         plan.changes.append(change)
         plan.distrusted |= bool(blocking) and change.lowers
-    moved = has_moved(before, reading.measured, scale=meter.scale, decimals=meter.decimals)
     if waiting and moved and not blocking:
         # Nobody has claimed it yet; storing fails if somebody does before then.
         plan.superseded.append(waiting.id)
@@ -149,14 +149,17 @@ def _plan_slice(plan: EnrolmentPlan, reading: _Reading, rows: list[LedgerRow], m
         plan.reports.append(_report(plan, reading, change, carried, revision, meter))
 
 
-def _may_be_superseded(newest: LedgerRow, before: Sequence[LedgerRow]) -> bool:
-    """Whether it waits, nobody has claimed it, and it says nothing but what was measured.
+def _gives_way(newest: LedgerRow, before: Sequence[LedgerRow], *, moved: bool) -> bool:
+    """Whether it was never sent, is not being decided on, and says nothing but what was measured.
+
+    A late one gives way to another reading, too, so that people decide on what is true.
 
     One that takes late usage along goes out first: another reading, which may be wrong, must not stand
     for it.
     """
     takes_along = newest.carried != (before[-1].carried if before else 0)
-    return newest.was_never_claimed and not takes_along
+    unsent = newest.was_never_claimed or (newest.is_late_unsent and moved)
+    return unsent and not takes_along
 
 
 def _report(

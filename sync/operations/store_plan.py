@@ -13,7 +13,7 @@ from sync.domain.timeline import Span
 from sync.models import Enrolment, Finding, Meter, ReportRun, UsageReport
 from sync.operations.plan_reports import MeterPlan
 from sync.operations.plan_slices import EnrolmentPlan, PlannedReport
-from sync.operations.record_findings import FoundIssue, record_findings
+from sync.operations.record_findings import FoundIssue, end_report_findings, record_findings
 from sync.operations.store_decisions import StalePlanError, store_decisions
 from sync.operations.sum_up_days import mark_days
 
@@ -69,6 +69,7 @@ def _try_to_store(batch: Sequence[EnrolmentPlan], meter: Meter, *, run: ReportRu
             UsageReport.objects.bulk_create([_row(report, run, now) for report in reports], batch_size=500)
             days = {(meter.pk, report.piece.span.start) for report in (*reports, *anew)}
             mark_days(days, now=now)
+            _end_findings([pk for one in batch for pk in one.superseded], now=now)
             _move_closings(batch)
             _move_planned_through(batch)
     except IntegrityError as error:
@@ -135,6 +136,13 @@ def _supersede(ids: Sequence[int]) -> None:
     )
     if taken_back != len(ids):
         raise StalePlanError
+
+
+def _end_findings(superseded: Sequence[int], *, now: datetime) -> None:
+    """Nobody is asked any more about late reports whose place a newer reading took."""
+    if superseded:
+        rows = UsageReport.objects.filter(pk__in=superseded).select_related("enrolment__meter")
+        end_report_findings(rows, now=now, resolution="A newer measurement took its place.")
 
 
 def _row(report: PlannedReport, run: ReportRun, now: datetime) -> UsageReport:

@@ -86,6 +86,11 @@ class LedgerRow:
         return self.status == UsageReport.Status.PENDING and self.first_sent_at is None
 
     @property
+    def is_late_unsent(self) -> bool:
+        """Whether it waits for a person because it is too late: a newer reading may take its place."""
+        return self.status == UsageReport.Status.LATE and self.first_sent_at is None
+
+    @property
     def is_held_half_closed(self) -> bool:
         """Whether it is held for nothing but that one of several billing periods seemed to have closed."""
         return self.status == UsageReport.Status.HELD and self.half_closed

@@ -188,6 +188,23 @@ class TestCarriedUsage:
         assert all(not day.missing_units for day in days)
 
 
+class TestLateUsage:
+    def test_that_nobody_decided_on_is_what_was_measured_last(self, world, ada):
+        late_report(world, 7)
+        late = late_report(world, 2)
+        assert (late.quantity, UsageReport.objects.filter(status="late").count()) == (19, 1)
+        world.forget(subject="ada")
+        world.use_many([("ada", 10, LATE_HOUR), ("ada", 5, END - 48 * HOUR), ("ada", 4, OPEN_HOUR)])
+        look_back(world)
+        assert not UsageReport.objects.filter(status__in=UsageReport.UNSETTLED).exists()
+        assert not Finding.objects.filter(kind="late", resolved_at=None).exists()
+
+    def test_is_held_where_nobody_should_believe_the_answer(self, world, ada):
+        world.control.fault("GET /api/v1/meters/{meter}/query", status=200, body={"data": []})
+        look_back(world)
+        assert set(world.statuses()) == {"delivered", "held"}
+
+
 class TestBelowZero:
     def test_what_was_billed_too_much_is_taken_off_the_open_period(self, world, ada):
         late_report(world, -3)

@@ -42,8 +42,6 @@ class Console(Owner):
         """What Stripe's own log has under the identifier of a report that a person dismissed for it."""
         self.found_events: set[str] = set()
         """Identifiers of what was found so."""
-        self.right_but_late: set[str] = set()
-        """Identifiers of held reports that were right, and whose period had closed before anybody looked."""
         self.in_doubt = False
         """OpenMeter answered with nothing; a person will have all of it measured again."""
         self.armed: Act | None = None

@@ -15,7 +15,7 @@ FEATURES = {
     "first deliveries are compared with Stripe": False,
     # A held report that was right, and whose period closed before anybody looked, can only be dismissed as
     # if it were wrong: its slice stays at what Stripe was told, and only the dismissed row says so.
-    "held reports become late": False,
+    "held reports become late": True,
     # A pause is dated by when it was seen; of a trial that nobody saw end, the pause counts from its end.
     "pauses are dated by Stripe's events": False,
     # An item that is replaced by another on the same meter in the middle of a period.
@@ -23,7 +23,7 @@ FEATURES = {
     # Stripe need not name all that it refuses; the rest is marked to be compared with its summaries.
     "refusals that Stripe does not name are found": False,
     # Late usage is not carried into an open period yet.
-    "late usage is carried": False,
+    "late usage is carried": True,
     # A meter that counts part of an OpenMeter meter's usage.
     "filters": False,
 }

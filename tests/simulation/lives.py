@@ -41,6 +41,16 @@ LIVES = {
         2026-02-23T05:57:44 work sync=1
         2026-02-23T06:57:44 restore
     """,
+    "a lower total that was held until its period had closed": """
+        2026-10-24T12:34:56 meter m0
+        2026-10-24T12:34:56 subscribe c1 m0 every=week
+        2026-10-31T12:49:55 use c1 m0 2
+        2026-10-31T15:34:56 empty
+        2026-10-31T15:34:56 work sync=1
+        2026-11-02T12:34:56 lose c1 m0 1
+        2026-11-03T15:34:56 back
+        2026-11-07T13:55:32 subscribe c0 m0
+        """,
 }
 """These go well now."""
 
@@ -98,19 +108,6 @@ OPEN = {
         2026-03-30T08:00:49 use c1 m0 7
         2026-04-02T06:38:18 empty
         2026-04-02T06:38:18 work sync=1
-        """,
-    ),
-    "a lower total that was held until its period had closed": (
-        "held reports become late",
-        """
-        2026-10-24T12:34:56 meter m0
-        2026-10-24T12:34:56 subscribe c1 m0 every=week
-        2026-10-31T12:49:55 use c1 m0 2
-        2026-10-31T15:34:56 empty
-        2026-10-31T15:34:56 work sync=1
-        2026-11-02T12:34:56 lose c1 m0 1
-        2026-11-03T15:34:56 back
-        2026-11-07T13:55:32 subscribe c0 m0
         """,
     ),
 }

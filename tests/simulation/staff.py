@@ -5,6 +5,7 @@ from decimal import Decimal
 from sync.domain.timeline import HOUR as AN_HOUR
 from sync.domain.timeline import Span, floor_to
 from sync.models import UsageReport
+from sync.operations.carry_report import carry_report
 from sync.operations.resolve_report import dismiss_report, release_report, waits_for_decision, why_too_late
 from sync.ports import InvalidInput
 from tests.simulation.account import DAY, HOUR
@@ -40,9 +41,11 @@ class Staff(Console):
         arrived = self._arrived(report) if report.status in ("unknown", "late") else None
         is_wrong = report.status == "held" and report.measured != self._truth(report)
         try:
-            if late or is_wrong or arrived is not None:
-                if report.status == "held" and not is_wrong and not FEATURES["held reports become late"]:
-                    self.right_but_late.add(report.identifier)
+            if report.status == "late" and arrived is None and self._would_rather_bill(report):
+                carry_report(
+                    report_id=report.pk, why="bill it now", who="simulator", run=None, now=self.clock()
+                )
+            elif (late and report.status != "held") or is_wrong or arrived is not None:
                 if arrived is not None:
                     self.found_in_stripe[report.identifier] = arrived
                 dismiss_report(
@@ -54,6 +57,11 @@ class Staff(Console):
                 )
         except InvalidInput:
             self.counts["decisions refused"] += 1
+
+    @staticmethod
+    def _would_rather_bill(report: UsageReport) -> bool:
+        """Whether late usage is carried forward or given up: every other hour, so that both happen."""
+        return int(report.slice_start.timestamp()) // HOUR % 2 == 0
 
     def _arrived(self, report: UsageReport) -> Decimal | None:
         """Return what Stripe has of the slice beside what the ledger says was delivered, None if nothing."""

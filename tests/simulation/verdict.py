@@ -142,20 +142,23 @@ def _shown(player: Player, customer: str, meter: str) -> Iterator[_Shown]:
     sets_hours = player.account.windows[meter] == "hour"
     for mine in slices.values():
         lacking = _of_hour if sets_hours else _of_slice
-        yield from lacking(mine, player.found_in_stripe, _unbilled(mine, player.right_but_late))
+        yield from lacking(mine, player.found_in_stripe, _unbilled(mine))
+        yield from _taken_along(mine)
 
 
-def _unbilled(rows: list[UsageReport], right_but_late: Collection[str]) -> set[int]:
-    """Return the rows that say that units are not billed: they wait, or a person decided so.
+def _taken_along(rows: list[UsageReport]) -> Iterator[_Shown]:
+    """Yield, below zero, what a slice bills for others: their rows are carried, and show it as not billed."""
+    standing = [row for row in rows if row.status not in UsageReport.WITHDRAWN]
+    if standing and standing[-1].carried:
+        yield _Shown(int(standing[-1].event_at.timestamp()), -standing[-1].carried, "along")
 
-    Of a held one that was dismissed that holds where it was right and nothing was measured since.
-    """
+
+def _unbilled(rows: list[UsageReport]) -> set[int]:
+    """Return the rows that say that their slice does not bill units: they wait, or a person decided so."""
     return {
         row.pk
         for row in rows
-        if row.status in WAITING
-        or (row.status == "dismissed" and row.written_off)
-        or (row.status == "dismissed" and row is rows[-1] and row.identifier in right_but_late)
+        if row.status in (*WAITING, "carried") or (row.status == "dismissed" and row.written_off)
     }
 
 
