@@ -123,8 +123,8 @@ FAULTS = [
         name="blocked-slice-planned-again",
         harm="A second report of usage whose first may have arrived.",
         file=f"{OPERATIONS}/plan_slices.py",
-        old="    blocking = {row.status for row in rows if row.status in UsageReport.BLOCKING and row is not waiting}",
-        new="    blocking = set[str]()",
+        old="{row.status for row in rows if row.status in UsageReport.BLOCKING and row is not waiting}",
+        new="set[str]()",
         tests=(f"{LEDGER}::TestUnknownOutcome", f"{REPORT}::TestBrake", f"{HAZARDS}"),
     ),
     Fault(
