@@ -34,6 +34,16 @@ class BilledItem:
     ends_at: datetime | None
     unbilled: Sequence[Span] = ()
 
+    def goes_on(self, at: datetime, *, now: datetime) -> bool:
+        """Whether nothing stands in the way of an invoice for the period that holds `at`.
+
+        Stripe may drop the usage of a period during which a subscription is paused or ends.
+        """
+        period = next((one.span for one in self.periods if one.span.start <= at < one.span.end), None)
+        if period is None or any(span.start <= now < span.end for span in self.unbilled):
+            return False
+        return self.ends_at is None or (now < self.ends_at and period.end <= self.ends_at)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:

@@ -117,9 +117,9 @@ def _why_not(report: UsageReport, target: Target | None, units: Decimal) -> Inva
     enrolment = report.enrolment
     return InvalidInput(
         f"Report {report.pk} cannot be carried forward now: no measured hour of {enrolment.customer.label} "
-        f"on {enrolment.meter.slug} lies in a billing period that is open for another quarter of an hour, or "
-        "reporting stands still. Try again once the customer is billed again, or add an invoice item in "
-        "Stripe and dismiss it."
+        f"on {enrolment.meter.slug} lies in a billing period that is open for another quarter of an hour "
+        "and neither paused nor cut short by an end, or reporting stands still. Try again once the customer "
+        "is billed again, or add an invoice item in Stripe and dismiss it."
     )
 
 
@@ -152,15 +152,17 @@ def _targets(reports: Sequence[UsageReport], now: datetime) -> dict[int, Target 
         for one in enrolments_to_plan(
             meter, scope=Scope(meter=meter.stripe_id), since=since, now=now, only=mine
         ):
-            fit = (_fit(piece, now) for piece in reversed(_measured_slices(one, meter, since, now)))
+            fit = (_fit(piece, one, now) for piece in reversed(_measured_slices(one, meter, since, now)))
             found[one.id] = next((target for target in fit if target), None)
     return found
 
 
-def _fit(piece: Slice, now: datetime) -> Target | None:
+def _fit(piece: Slice, one: EnrolmentToPlan, now: datetime) -> Target | None:
     seen = outlook(piece.closings, event_at=piece.event_at, now=now)
     is_open = not seen.is_late and not seen.is_half_closed and seen.closes_at - MARGIN > now
-    return Target(piece=piece, outlook=seen) if is_open else None
+    billed_by = {closing.item for closing in piece.closings}
+    goes_on = all(item.goes_on(piece.event_at, now=now) for item in one.items if item.id in billed_by)
+    return Target(piece=piece, outlook=seen) if is_open and goes_on else None
 
 
 def _measured_slices(one: EnrolmentToPlan, meter: Meter, since: datetime, now: datetime) -> list[Slice]:

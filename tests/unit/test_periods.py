@@ -145,6 +145,27 @@ class TestBillableStretches:
             assert home.closes_at == stretch.closes_at
 
 
+class TestBilledItem:
+    @pytest.mark.parametrize(
+        ("changes", "goes_on"),
+        [
+            ({}, True),
+            ({"unbilled": [Span(at("02 00:00:00"), at("05 00:00:00"))]}, True),
+            ({"unbilled": [Span(at("09 00:00:00"), at("20 00:00:00"))]}, False),
+            ({"ends_at": at("15 13:45:37")}, True),
+            ({"ends_at": at("14 00:00:00")}, False),
+            ({"ends_at": at("10 00:00:00")}, False),
+        ],
+        ids=["renews", "was paused", "is paused", "ends with it", "ends before", "has ended"],
+    )
+    def test_goes_on_unless_a_pause_or_an_end_may_drop_its_usage(self, changes, goes_on):
+        found = item(FIRST, SECOND, **changes).goes_on(at("09 10:00:00"), now=at("10 12:00:00"))
+        assert found is goes_on
+
+    def test_does_not_go_on_in_a_period_that_is_not_its_own(self):
+        assert not item(FIRST).goes_on(at("09 10:00:00"), now=at("10 12:00:00"))
+
+
 class TestItemStart:
     CREATED = at("10 12:00:00")
 
