@@ -94,6 +94,11 @@ class World:
         group_by: dict[str, str] | None = None,
     ) -> Metered:
         """Create a meter in OpenMeter and in Stripe, and a monthly price on it."""
+        self.measure(slug, aggregation=aggregation, group_by=group_by)
+        return self.bill(slug, window=window, unit_amount=unit_amount)
+
+    def measure(self, slug: str, *, aggregation: str = "SUM", group_by: dict[str, str] | None = None) -> None:
+        """Create a meter in OpenMeter."""
         measured = {"valueProperty": "$.amount"} if aggregation != "COUNT" else {}
         answer = self.openmeter_http.post(
             "/api/v1/meters",
@@ -106,6 +111,9 @@ class World:
             },
         )
         assert answer.is_success, answer.text
+
+    def bill(self, slug: str, *, window: str = "", unit_amount: int = 1) -> Metered:
+        """Create a meter in Stripe, and a monthly price on it."""
         made = self.stripe(
             "POST",
             "/billing/meters",
@@ -147,11 +155,11 @@ class World:
 
     # --- OpenMeter -----------------------------------------------------------------------------------------
 
-    def use(self, subject: str, amount: Any, at: datetime, slug: str = "tokens") -> None:
-        """Record usage in OpenMeter."""
-        self.use_many([(subject, amount, at)], slug)
+    def use(self, subject: str, amount: Any, at: datetime, slug: str = "tokens", **data: Any) -> None:
+        """Record usage in OpenMeter; `data` is what the event says beside the amount."""
+        self.use_many([(subject, amount, at)], slug, **data)
 
-    def use_many(self, usage: list[tuple[str, Any, datetime]], slug: str = "tokens") -> None:
+    def use_many(self, usage: list[tuple[str, Any, datetime]], slug: str = "tokens", **data: Any) -> None:
         """Record much usage at once."""
         events = []
         for subject, amount, at in usage:
@@ -164,7 +172,7 @@ class World:
                     "type": slug,
                     "subject": subject,
                     "time": at.isoformat(),
-                    "data": {"amount": str(amount)},
+                    "data": {"amount": str(amount), **data},
                 }
             )
         answer = self.openmeter_http.post(

@@ -19,19 +19,24 @@ class Change:
         return self.target < self.accounted
 
 
-def brake_reason(
-    changes: list[Change], *, accounted_total: Decimal, answer_is_empty: bool, percent: int
-) -> str:
+EMPTY_ANSWER = "OpenMeter answered with no usage at all where usage was reported before."
+OTHER_GROUPS = (
+    "OpenMeter answered with usage, but with none that this meter's filters take, where such usage was "
+    "reported before: its groups may have been renamed."
+)
+
+
+def brake_reason(changes: list[Change], *, accounted_total: Decimal, silence: str, percent: int) -> str:
     """Return why a meter's lowering reports must wait for a person, or "".
 
-    `accounted_total` is what Stripe holds by the ledger for all slices that were read again. The reason is a
-    sentence.
+    `accounted_total` is what Stripe holds by the ledger for all slices that were read again. `silence` says
+    why an answer without any usage of the meter is hard to believe, if it is. The reason is a sentence.
     """
     lowered = exact_sum([change.accounted - change.target for change in changes if change.lowers])
     if not lowered:
         return ""
-    if answer_is_empty:
-        return "OpenMeter answered with no usage at all where usage was reported before."
+    if silence:
+        return silence
     if lowered * 100 > accounted_total * percent:
         return (
             f"This would lower the meter by {as_text(lowered)} of {as_text(accounted_total)} units, "

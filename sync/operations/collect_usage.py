@@ -1,12 +1,13 @@
-"""Ask OpenMeter what was used: once per meter, all subjects at once."""
+"""Ask OpenMeter what was used: once per meter of its own, all subjects at once, for all that it feeds."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
+from sync.domain.filters import Filters, keys_of, takes
 from sync.domain.quantities import as_measured, exact_sum
 from sync.domain.slices import HourIndex, Slice, reading_of
 from sync.domain.timeline import HOUR, MINUTE, Span, floor_to
@@ -31,12 +32,25 @@ class Wanted:
     slices: Sequence[Slice]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What one meter takes of OpenMeter's answer: what its filters match, for these enrolments."""
+
+    meter_id: int
+    filters: Filters
+    wanted: Sequence[Wanted]
+
+
 @dataclass(slots=True, kw_only=True)
 class Collected:
     """What was measured, unrounded and unscaled, per enrolment and slice number; nothing means zero."""
 
     parts: dict[tuple[int, int], list[Decimal]] = field(default_factory=lambda: defaultdict(list))
     rows: int = 0
+    taken: Counter[int] = field(default_factory=Counter)
+    """Meter → rows that its filters match, whosever they are."""
+    untaken: int = 0
+    """Rows that no meter's filters match."""
 
     def measured(self, enrolment_id: int, number: int) -> Decimal:
         """Return what one slice came to."""
@@ -68,21 +82,26 @@ def collect_usage(
     *,
     source: UsageSource,
     slug: str,
-    filters: Mapping[str, Sequence[str]],
-    wanted: Sequence[Wanted],
+    shares: Sequence[Share],
+    others: Sequence[Filters] = (),
     recent_from: datetime,
     on_answer: Callable[[], None] = lambda: None,
 ) -> Collected:
     """Return what every wanted slice came to, by OpenMeter's word now.
 
+    All meters that one OpenMeter meter feeds share its answers, grouped by every key that one of them is
+    filtered by; each takes the groups that its own filters match. `others` are the filters of meters that
+    are not measured now: what they take is no usage that nobody takes.
     Whole hours of all enrolments are one query from `recent_from` on, and one for what lies before;
     edges that lie inside an hour are one query per such hour, to the second one per edge. `on_answer` is
     called after every few answers.
     Raises `SyncError` if OpenMeter does not answer; then nothing is returned at all.
     """
     collected = Collected()
-    group_by = sorted(filters)
+    group_by = keys_of([*(share.filters for share in shares), *others])
+    wanted = [one for share in shares for one in share.wanted]
     queries = [*_hour_queries(wanted, recent_from), *_edge_queries(wanted)]
+    sieve = _Sieve(shares, others)
 
     def ask(query: _Query) -> list[UsageRow]:
         try:
@@ -105,17 +124,37 @@ def collect_usage(
         for batch in _batches(queries, PARALLEL_QUERIES):
             for query, rows in zip(batch, pool.map(ask, batch), strict=True):
                 collected.rows += len(rows)
-                _place_rows(collected, query, rows, filters)
+                _place_rows(collected, query, rows, sieve)
             on_answer()
     return collected
 
 
-def _place_rows(
-    collected: Collected, query: _Query, rows: Iterable[UsageRow], filters: Mapping[str, Sequence[str]]
-) -> None:
+class _Sieve:
+    """Says which meters take a group of usage; there are few groups, and many rows."""
+
+    def __init__(self, shares: Sequence[Share], others: Sequence[Filters]) -> None:
+        self._shares, self._others = shares, others
+        self._known: dict[tuple[tuple[str, str], ...], frozenset[int]] = {}
+        self.meter_of = {one.enrolment_id: share.meter_id for share in shares for one in share.wanted}
+
+    def takers(self, row: UsageRow) -> frozenset[int]:
+        """Return the meters that take it: 0 stands for those that are not measured now."""
+        group = tuple(row.group.items())
+        found = self._known.get(group)
+        if found is None:
+            mine = {share.meter_id for share in self._shares if takes(share.filters, row.group)}
+            theirs = {0} if any(takes(filters, row.group) for filters in self._others) else set()
+            found = self._known[group] = frozenset(mine | theirs)
+        return found
+
+
+def _place_rows(collected: Collected, query: _Query, rows: Iterable[UsageRow], sieve: _Sieve) -> None:
     for row in rows:
-        if all(row.group.get(key) in accepted for key, accepted in filters.items()):
-            for place in query.place(row):
+        takers = sieve.takers(row)
+        collected.taken.update(takers)
+        collected.untaken += not takers
+        for place in query.place(row) if takers else ():
+            if sieve.meter_of[place[0]] in takers:
                 collected.parts[place].append(as_measured(row.value))
 
 
@@ -202,6 +241,7 @@ class _Edge:
 
 def _edge_queries(wanted: Sequence[Wanted]) -> Iterator[_Query]:
     by_hour: dict[datetime, list[_Edge]] = defaultdict(list)
+    exact: dict[Span, list[_Edge]] = defaultdict(list)
     for edge in _edges(wanted):
         if (
             floor_to(edge.span.start, MINUTE) == edge.span.start
@@ -209,9 +249,13 @@ def _edge_queries(wanted: Sequence[Wanted]) -> Iterator[_Query]:
         ):
             by_hour[floor_to(edge.span.start, HOUR)].append(edge)
         else:
-            yield _exact_query(edge)
+            # A customer's subscription to several meters begins in one instant.
+            exact[edge.span].append(edge)
+    for span, edges in exact.items():
+        yield _edge_query(span, None, edges)
     for edges in by_hour.values():
-        yield _minute_query(edges)
+        start, end = min(edge.span.start for edge in edges), max(edge.span.end for edge in edges)
+        yield _edge_query(Span(start, end), "MINUTE", edges)
 
 
 def _edges(wanted: Sequence[Wanted]) -> Iterator[_Edge]:
@@ -222,19 +266,8 @@ def _edges(wanted: Sequence[Wanted]) -> Iterator[_Edge]:
                     yield _Edge(span, one.enrolment_id, number, one.subjects)
 
 
-def _exact_query(edge: _Edge) -> _Query:
-    """Return the un-windowed query for an edge that is cut to the second."""
-
-    def place(row: UsageRow) -> Iterator[tuple[int, int]]:
-        if edge.takes(row, edge.span.start):
-            yield edge.enrolment_id, edge.number
-
-    keys = {subject.key for subject in edge.subjects}
-    return _Query(edge.span, None, _subject_filter(keys), place)
-
-
-def _minute_query(edges: Sequence[_Edge]) -> _Query:
-    """Return the query by minutes that serves all edges inside one hour."""
+def _edge_query(span: Span, window: WindowSize | None, edges: Sequence[_Edge]) -> _Query:
+    """Return the query that serves several edges: by minutes, or to the second where all are this span."""
     by_subject: dict[str, list[_Edge]] = defaultdict(list)
     for edge in edges:
         for key in {subject.key for subject in edge.subjects}:
@@ -242,8 +275,8 @@ def _minute_query(edges: Sequence[_Edge]) -> _Query:
 
     def place(row: UsageRow) -> Iterator[tuple[int, int]]:
         for edge in by_subject.get(row.subject, ()):
-            if edge.span.start <= row.start < edge.span.end and edge.takes(row, row.start):
+            at = row.start if window else span.start
+            if edge.span.start <= at < edge.span.end and edge.takes(row, at):
                 yield edge.enrolment_id, edge.number
 
-    span = Span(min(edge.span.start for edge in edges), max(edge.span.end for edge in edges))
-    return _Query(span, "MINUTE", _subject_filter(by_subject), place)
+    return _Query(span, window, _subject_filter(by_subject), place)

@@ -1,16 +1,27 @@
-"""Plan every meter of a request, one after the other."""
+"""Plan every meter of a request: those together that one OpenMeter meter feeds."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
 from django.db.models import Min, QuerySet
 
+from sync.domain.filters import Filters
 from sync.domain.timeline import HOUR, floor_to
 from sync.models import BillingPeriod, Enrolment, Meter
-from sync.operations.plan_reports import MeterPlan, PlanningRules, plan_meter
+from sync.operations.collect_usage import Collected
+from sync.operations.plan_reports import (
+    DueMeter,
+    MeterPlan,
+    PlanningRules,
+    due_slices,
+    measure_together,
+    plan_meter,
+)
 from sync.operations.report_request import ReportRequest, ReportRules
 from sync.ports import SyncError, UsageSource
 from sync.queries.pauses import pauses_of
@@ -46,24 +57,45 @@ def plan_meters(
 ) -> Iterator[MeterPlan]:
     """Yield the plan of every meter in scope that can be planned; nothing is written.
 
-    One query to OpenMeter per meter and stretch of time. What fails for one meter is said in `remarks`, and
-    does not stop the others. A generator: each plan may be stored, and forgotten, before the next is made.
+    One query to OpenMeter per meter of its own and stretch of time. What fails for one of them is said in
+    `remarks`, and does not stop the others. A generator: each plan may be stored, and forgotten, before the
+    next is made; only meters that share their answers are held together.
     """
     in_scope = enrolments_in(request.scope)
     meters = _soonest_closing_first(Meter.objects.filter(pk__in=in_scope.values("meter")), now=clock())
     billed = set(living_items().values_list("meter", flat=True).distinct())
     standing = _say_what_is_paused(in_scope, request.as_if_over, remarks)
-    for number, meter in enumerate(meters):
-        progress(number, len(meters))
+    together: dict[str, list[Meter]] = defaultdict(list)
+    for meter in meters:
         if meter.obstacle:
             # If nobody is billed on it any more, it is history, not trouble.
             remarks.errors += [meter.obstacle] if meter.pk in billed else []
         elif meter.pk not in standing:
-            now, alive = request.as_of or clock(), partial(progress, number, len(meters))
-            plan = _try_to_plan(meter, request, source, rules, now, remarks, alive)
-            if plan:
-                yield plan
-    progress(len(meters), len(meters))
+            together[meter.openmeter_slug].append(meter)
+    others = _filters_of_others(billed, asked={one.pk for each in together.values() for one in each})
+    for number, (slug, sharing) in enumerate(together.items()):
+        progress(number, len(together))
+        planning = _Planning(
+            meters=sharing,
+            others=others[slug],
+            request=request,
+            source=source,
+            rules=PlanningRules(tail=rules.tail, brake_percent=rules.brake_percent, limit=request.window),
+            now=request.as_of or clock(),
+            remarks=remarks,
+            alive=partial(progress, number, len(together)),
+        )
+        yield from planning.plans()
+    progress(len(together), len(together))
+
+
+def _filters_of_others(billed: Iterable[int], *, asked: Iterable[int]) -> dict[str, list[Filters]]:
+    """Return, by slug, what the meters take that somebody is billed on and that are not measured now."""
+    by_slug: dict[str, list[Filters]] = defaultdict(list)
+    for meter in Meter.objects.filter(pk__in=set(billed)).exclude(pk__in=set(asked)):
+        if not meter.obstacle:
+            by_slug[meter.openmeter_slug].append(meter.filters)
+    return by_slug
 
 
 def _soonest_closing_first(meters: Iterable[Meter], *, now: datetime) -> list[Meter]:
@@ -85,35 +117,68 @@ def _say_what_is_paused(enrolments: QuerySet[Enrolment], as_if_over: int, remark
     return standing
 
 
-def _try_to_plan(
-    meter: Meter,
-    request: ReportRequest,
-    source: UsageSource,
-    rules: ReportRules,
-    now: datetime,
-    remarks: Remarks,
-    alive: Callable[[], None],
-) -> MeterPlan | None:
-    since = request.window.start if request.window else now - rules.tail
-    planning = PlanningRules(tail=rules.tail, brake_percent=rules.brake_percent, limit=request.window)
-    try:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Planning:
+    """Meters that one OpenMeter meter feeds, which are measured by the same answers."""
+
+    meters: Sequence[Meter]
+    others: Sequence[Filters]
+    request: ReportRequest
+    source: UsageSource
+    rules: PlanningRules
+    now: datetime
+    remarks: Remarks
+    alive: Callable[[], None]
+
+    def plans(self) -> Iterator[MeterPlan]:
+        """Yield what can be planned. A failing query fails all of them, a fault with one meter that one."""
+        due: list[DueMeter] = []
+        for meter in self.meters:
+            with self._telling_of(meter):
+                due.append(self._due(meter))
+        collected: Collected | None = None
+        with self._telling_of(*(one.meter for one in due)):
+            if due:
+                collected = self._measured(due)
+        while due and collected:
+            one, plan = due.pop(0), None
+            with self._telling_of(one.meter):
+                plan = plan_meter(due=one, collected=collected, rules=self.rules, now=self.now)
+            if plan:
+                yield plan
+
+    @contextmanager
+    def _telling_of(self, *meters: Meter) -> Iterator[None]:
+        """Say what goes wrong, instead of letting it stop other meters and what is due already."""
+        try:
+            yield
+        except SyncError as error:
+            self.remarks.fail(str(error))
+        except Exception as error:
+            for meter in meters:
+                logger.exception("meter.not_planned", extra={"meter": meter.stripe_id})
+                self.remarks.fail(unplannable(meter, error))
+
+    def _measured(self, due: Sequence[DueMeter]) -> Collected:
+        return measure_together(
+            due=due,
+            others=self.others,
+            source=self.source,
+            rules=self.rules,
+            now=self.now,
+            on_answer=self.alive,
+        )
+
+    def _due(self, meter: Meter) -> DueMeter:
+        since = self.request.window.start if self.request.window else self.now - self.rules.tail
         enrolments = enrolments_to_plan(
             meter,
-            scope=request.scope,
+            scope=self.request.scope,
             since=floor_to(since, HOUR),
-            now=now,
-            as_if_over=request.as_if_over,
+            now=self.now,
+            as_if_over=self.request.as_if_over,
         )
-        return plan_meter(
-            meter=meter, enrolments=enrolments, source=source, rules=planning, now=now, on_answer=alive
-        )
-    except SyncError as error:
-        remarks.fail(str(error))
-    except Exception as error:
-        # A fault of ours with one meter must not stop the others, nor what is due already.
-        logger.exception("meter.not_planned", extra={"meter": meter.stripe_id})
-        remarks.fail(unplannable(meter, error))
-    return None
+        return due_slices(meter=meter, enrolments=enrolments, rules=self.rules, now=self.now)
 
 
 def unplannable(meter: Meter, error: Exception) -> str:

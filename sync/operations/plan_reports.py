@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sync.domain.closings import OLDEST_EVENT, half_closed_sentence
-from sync.domain.drift import brake_reason
+from sync.domain.drift import EMPTY_ANSWER, OTHER_GROUPS, brake_reason
+from sync.domain.filters import Filters
 from sync.domain.periods import billable_stretches
 from sync.domain.quantities import MAX_DIGITS, as_text, digit_count, exact_sum
 from sync.domain.slices import Slice, cut_slices
 from sync.domain.timeline import Span
 from sync.models import Meter, UsageReport
-from sync.operations.collect_usage import Wanted, collect_usage
+from sync.operations.collect_usage import Collected, Share, Wanted, collect_usage
 from sync.operations.plan_slices import EnrolmentPlan, PlannedReport, plan_enrolment
 from sync.ports import UsageSource
 from sync.queries.planning import EnrolmentToPlan
@@ -37,6 +38,8 @@ class MeterPlan:
     meter: Meter
     enrolments: list[EnrolmentPlan] = field(default_factory=list)
     brake: str = ""
+    leaves_usage: bool = False
+    """Whether OpenMeter's answer held usage that no meter takes."""
 
     @property
     def reports(self) -> Iterator[PlannedReport]:
@@ -67,54 +70,95 @@ class MeterPlan:
         ]
 
 
-def plan_meter(
+@dataclass(frozen=True, slots=True)
+class DueMeter:
+    """A meter and its enrolments, by the ledger as it was read, with the slices that are to be measured."""
+
+    meter: Meter
+    enrolments: Sequence[tuple[EnrolmentToPlan, Sequence[Slice]]]
+
+
+def due_slices(
+    *, meter: Meter, enrolments: Sequence[EnrolmentToPlan], rules: PlanningRules, now: datetime
+) -> DueMeter:
+    """Return what has to be measured of a meter, before OpenMeter is asked for it."""
+    due = [(one, _due_slices(one, meter, rules, now)) for one in enrolments]
+    return DueMeter(meter, [(one, slices) for one, slices in due if slices])
+
+
+def measure_together(
     *,
-    meter: Meter,
-    enrolments: Sequence[EnrolmentToPlan],
+    due: Sequence[DueMeter],
+    others: Sequence[Filters],
     source: UsageSource,
     rules: PlanningRules,
     now: datetime,
-    on_answer: Callable[[], None] = lambda: None,
-) -> MeterPlan:
-    """Return what should be stored for a meter; nothing is written.
+    on_answer: Callable[[], None],
+) -> Collected:
+    """Return what was used of meters that one OpenMeter meter feeds. Raises `SyncError`.
 
-    The ledger rows in `enrolments` were read before OpenMeter is asked here, and a new revision is the
-    newest of them + 1: a planner with older data is refused by the ledger's unique key. `on_answer` is
-    called after every few answers of OpenMeter: a long backlog takes many. An answer that
-    nobody should believe (the brake, or nothing at all) counts as no measurement: what was never
-    measured before stays so, and is measured again by the next run.
+    `others` are the filters of those that it feeds and that are not measured now. `on_answer` is called
+    after every few answers of OpenMeter: a long backlog takes many.
     """
-    reread_from = rules.limit.start if rules.limit else now - rules.tail
-    due = [(one, _due_slices(one, meter, rules, reread_from, now)) for one in enrolments]
-    due = [(one, slices) for one, slices in due if slices]
-    collected = collect_usage(
+    return collect_usage(
         source=source,
-        slug=meter.slug,
-        filters=meter.filters,
-        wanted=[Wanted(enrolment_id=o.id, subjects=o.subjects, slices=s) for o, s in due],
-        recent_from=reread_from,
+        slug=due[0].meter.slug,
+        shares=[
+            Share(
+                meter_id=one.meter.pk,
+                filters=one.meter.filters,
+                wanted=[Wanted(enrolment_id=o.id, subjects=o.subjects, slices=s) for o, s in one.enrolments],
+            )
+            for one in due
+        ],
+        others=others,
+        recent_from=_reread_from(rules, now),
         on_answer=on_answer,
     )
-    plan = MeterPlan(meter=meter)
-    for one, slices in due:
+
+
+def plan_meter(*, due: DueMeter, collected: Collected, rules: PlanningRules, now: datetime) -> MeterPlan:
+    """Return what should be stored for a meter; nothing is written.
+
+    The ledger rows in `due` were read before OpenMeter was asked, and a new revision is the newest of them
+    + 1: a planner with older data is refused by the ledger's unique key. An answer that nobody should
+    believe (the brake, or nothing at all) counts as no measurement: what was never measured before stays
+    so, and is measured again by the next run.
+    """
+    meter = due.meter
+    plan = MeterPlan(meter=meter, leaves_usage=collected.untaken > 0)
+    for one, slices in due.enrolments:
         planned = plan_enrolment(one, slices, meter=meter, collected=collected, now=now)
         if not planned.problem:
             planned.planned_through = _planned_through(one, slices, rules)
         plan.enrolments.append(planned)
     changes = [change for planned in plan.enrolments for change in planned.changes]
+    silence = _silence(meter, collected)
     plan.brake = brake_reason(
         changes,
         accounted_total=exact_sum([change.accounted for change in changes]),
-        answer_is_empty=collected.rows == 0,
+        silence=silence,
         percent=rules.brake_percent,
     )
     for report in plan.decided:
         _decide(report, meter, plan.brake)
     distrusted = plan.brake or any(planned.distrusted for planned in plan.enrolments)
-    if distrusted or (collected.rows == 0 and _had_usage(meter, now)):
+    if distrusted or (silence and _had_usage(meter, now)):
         for planned in plan.enrolments:
             planned.planned_through = None
     return plan
+
+
+def _silence(meter: Meter, collected: Collected) -> str:
+    """Return why it is hard to believe that nothing of the meter was used, or "".
+
+    Several meters share an answer. That it holds nothing for one of them is believed where everything in it
+    is taken by others: then OpenMeter answers, and groups as it did. Where it holds usage that nobody takes,
+    a group may have been renamed, and that usage may be this meter's.
+    """
+    if collected.rows == 0:
+        return EMPTY_ANSWER
+    return OTHER_GROUPS if collected.untaken and not collected.taken[meter.pk] else ""
 
 
 def _had_usage(meter: Meter, now: datetime) -> bool:
@@ -123,15 +167,17 @@ def _had_usage(meter: Meter, now: datetime) -> bool:
     return recent.exists()
 
 
-def _due_slices(
-    one: EnrolmentToPlan, meter: Meter, rules: PlanningRules, reread_from: datetime, now: datetime
-) -> list[Slice]:
+def _reread_from(rules: PlanningRules, now: datetime) -> datetime:
+    return rules.limit.start if rules.limit else now - rules.tail
+
+
+def _due_slices(one: EnrolmentToPlan, meter: Meter, rules: PlanningRules, now: datetime) -> list[Slice]:
     stretches = billable_stretches(one.items, report_from=one.report_from, sets_hours=meter.sets_hours)
     return cut_slices(
         stretches,
         stored=one.stored_slices(),
         fresh_from=one.planned_through,
-        reread_from=reread_from,
+        reread_from=_reread_from(rules, now),
         horizon=now - timedelta(seconds=meter.settle_seconds),
         limit=rules.limit,
         sets_hours=meter.sets_hours,

@@ -92,10 +92,10 @@ class TestNumbers:
         world.use("bob", 4, at("2026-03-10T09:30"), "calls")
         world.at(TEN)
 
-        def broken(*, meter, **rest):
-            if meter.event_name == "tokens":
+        def broken(*, due, **rest):
+            if due.meter.event_name == "tokens":
                 raise ZeroDivisionError
-            return plan_meter(meter=meter, **rest)
+            return plan_meter(due=due, **rest)
 
         monkeypatch.setattr("sync.operations.plan_meters.plan_meter", broken)
         result = world.report()

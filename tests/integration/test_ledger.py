@@ -20,7 +20,7 @@ from sync.models import (
 from sync.operations.claim_enrolments import LEASE, Lease, claim_enrolments, release_enrolments, renew_lease
 from sync.operations.deliver_reports import DeliveryRules, deliver_reports
 from sync.operations.identify_worker import free_dead_workers_enrolments, worker_name
-from sync.operations.plan_reports import PlanningRules, plan_meter
+from sync.operations.plan_reports import PlanningRules, due_slices, measure_together, plan_meter
 from sync.operations.reserve_calls import BUDGET, postpone_calls, reserve_calls
 from sync.operations.resolve_report import dismiss_report, release_report
 from sync.operations.send_report import send_report
@@ -64,13 +64,18 @@ def compute_plan(world, limit=None):
     """Read the ledger, then ask OpenMeter, and return the plan without storing it."""
     meter = Meter.objects.get()
     since = limit.start if limit else world.now - world.config.tail
-    return plan_meter(
-        meter=meter,
-        enrolments=enrolments_to_plan(meter, scope=Scope(), since=since, now=world.now),
+    enrolments = enrolments_to_plan(meter, scope=Scope(), since=since, now=world.now)
+    rules = PlanningRules(tail=world.config.tail, brake_percent=5, limit=limit)
+    due = due_slices(meter=meter, enrolments=enrolments, rules=rules, now=world.now)
+    collected = measure_together(
+        due=[due],
+        others=(),
         source=connect(config=world.config).openmeter,
-        rules=PlanningRules(tail=world.config.tail, brake_percent=5, limit=limit),
+        rules=rules,
         now=world.now,
+        on_answer=lambda: None,
     )
+    return plan_meter(due=due, collected=collected, rules=rules, now=world.now)
 
 
 def new_run(world):

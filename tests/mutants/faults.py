@@ -115,7 +115,7 @@ FAULTS = [
         name="unbelievable-answer-moves-the-mark",
         harm="Hours for which OpenMeter answered with nothing are never asked for again.",
         file=f"{OPERATIONS}/plan_reports.py",
-        old="    if distrusted or (collected.rows == 0 and _had_usage(meter, now)):",
+        old="    if distrusted or (silence and _had_usage(meter, now)):",
         new="    if False:",
         tests=(f"{HAZARDS}::TestAnswersThatNobodyShouldBelieve",),
     ),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.domain.drift import Change, brake_reason
+from sync.domain.drift import EMPTY_ANSWER, Change, brake_reason
 from sync.domain.identifiers import MAX_LENGTH, idempotency_key, report_identifier
 from sync.domain.quantities import as_text, billed_units, digit_count, exact_sum, has_moved
 from sync.domain.timeline import ceil_to, floor_to
@@ -103,7 +103,9 @@ class TestIdentifiers:
 class TestBrake:
     def reason(self, *changes, total=100, empty=False):
         made = [Change(accounted=Decimal(a), target=Decimal(b)) for a, b in changes]
-        return brake_reason(made, accounted_total=Decimal(total), answer_is_empty=empty, percent=5)
+        return brake_reason(
+            made, accounted_total=Decimal(total), silence=EMPTY_ANSWER if empty else "", percent=5
+        )
 
     def test_lets_growth_and_small_corrections_pass(self):
         assert self.reason((10, 20)) == ""
