@@ -18,6 +18,7 @@ class Fault:
 DOMAIN, OPERATIONS = "sync/domain", "sync/operations"
 HAZARDS, LEDGER = "tests/integration/test_hazards.py", "tests/integration/test_ledger.py"
 REPORT, CRASHES = "tests/functional/test_report_usage.py", "tests/functional/test_crashes.py"
+CARRY = "tests/functional/test_carry.py"
 INVOICES, SLICES = "tests/functional/test_invoices.py", "tests/unit/test_slices.py"
 
 FAULTS = [
@@ -231,5 +232,37 @@ FAULTS = [
         old="    _verify(body, signature, secret)\n    try:\n        event",
         new="    try:\n        event",
         tests=("tests/functional/test_webhooks.py::TestWhoMaySpeak",),
+    ),
+    Fault(
+        name="carried-and-late-again",
+        harm="What was carried forward is found late again, and carried a second time.",
+        file="sync/models/ledger.py",
+        old="        # Another slice bills it.\n        return Counts.AS_WRITTEN_OFF",
+        new="        return Counts.NOT",
+        tests=(f"{CARRY}::TestCarriedUsage",),
+    ),
+    Fault(
+        name="carried-below-zero",
+        harm="Stripe bills a negative period as nothing, and what was billed too much is never given back.",
+        file=f"{OPERATIONS}/plan_carry.py",
+        old="        carried = max(units, -left)",
+        new="        carried = units",
+        tests=(f"{CARRY}::TestBelowZero",),
+    ),
+    Fault(
+        name="carried-units-forgotten",
+        harm="The next measurement of the open hour takes off again what was carried into it.",
+        file=f"{OPERATIONS}/plan_slices.py",
+        old="    carried = newest.carried if newest else Decimal(0)",
+        new="    carried = Decimal(0)",
+        tests=(f"{CARRY}::TestCarriedUsage",),
+    ),
+    Fault(
+        name="carried-units-dismissed-with-a-reading",
+        harm="Whoever dismisses a wrong reading of the open hour dismisses the units that were carried into it.",
+        file=f"{OPERATIONS}/plan_slices.py",
+        old="    return unsent and not takes_along",
+        new="    return unsent",
+        tests=(f"{CARRY}::TestCarriedUsage",),
     ),
 ]
