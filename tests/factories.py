@@ -197,7 +197,7 @@ class UsageReportFactory(DjangoModelFactory):
 
     @factory.lazy_attribute
     def decision(self) -> str:
-        return "Decided by ada: a test" if self.status in {"dismissed", "replaced"} else ""
+        return "Decided by ada: a test" if self.status in {"dismissed", "replaced", "carried"} else ""
 
 
 class DeliveryAttemptFactory(DjangoModelFactory):

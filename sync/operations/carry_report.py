@@ -89,6 +89,12 @@ def _settle(report: UsageReport, plan: CarryPlan, said: str, now: datetime) -> U
         "credit note in Stripe and dismiss it, or carry it forward in a later period."
     )
     newest = rows[-1].revision
+    if meter.sets_hours and standing and standing[-1].revision > report.revision:
+        msg = (
+            f"Only part of report {report.pk} could be carried, and a newer report of its hour waits behind "
+            "it: dismiss it with a reason, or carry it forward in a later period."
+        )
+        raise InvalidInput(msg)
     first = _revision(report, newest + 1, value=plan.carried, status=Status.CARRIED, decision=said, now=now)
     second = _revision(report, newest + 2, value=plan.rest, status=Status.LATE, error=rest, now=now)
     if meter.sets_hours:

@@ -12,7 +12,7 @@ from sync.domain.accounts import account_of
 from sync.domain.closings import OLDEST_EVENT, Outlook, outlook
 from sync.domain.periods import billable_stretches
 from sync.domain.pricing import Money
-from sync.domain.quantities import as_text
+from sync.domain.quantities import as_text, exact_sum
 from sync.domain.settling import MARGIN
 from sync.domain.slices import Slice, cut_slices
 from sync.domain.timeline import HOUR, Span, floor_to
@@ -126,7 +126,7 @@ def _why_not(report: UsageReport, target: Target | None, units: Decimal) -> Inva
 def _missing_units(reports: Sequence[UsageReport]) -> dict[int, Decimal]:
     """Return what each report says that Stripe lacks of its slice, below zero what Stripe has too much.
 
-    Where one value stands for an hour its `value` is the whole hour.
+    Where one value stands for an hour that is what no report before it speaks for.
     """
     hours = [one for one in reports if one.enrolment.meter.sets_hours]
     rows = UsageReport.objects.filter(
@@ -138,8 +138,9 @@ def _missing_units(reports: Sequence[UsageReport]) -> dict[int, Decimal]:
             others[row.enrolment_id, row.slice_start].append(row)
     found = {one.pk: one.value for one in reports}
     for one in hours:
-        standing = [row for row in others[one.enrolment_id, one.slice_start] if row.pk != one.pk]
-        found[one.pk] = one.value - account_of(standing, sets_hours=True).accounted
+        before = [row for row in others[one.enrolment_id, one.slice_start] if row.revision < one.revision]
+        account = account_of(before, sets_hours=True)
+        found[one.pk] = exact_sum([one.quantity, -account.accounted, -account.written_off])
     return found
 
 

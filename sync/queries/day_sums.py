@@ -78,7 +78,7 @@ class Sums:
 
     def add(self, revisions: Iterable["SumRow"]) -> None:
         """Add one slice, by its revisions in order."""
-        quantity, held, carried = NOTHING, NOTHING, NOTHING
+        quantity, held, given_up, carried = NOTHING, NOTHING, NOTHING, NOTHING
         for row in revisions:
             if row.status == DELIVERED:  # nearly all of them
                 self.delivered += 1
@@ -87,10 +87,12 @@ class Sums:
                 continue
             if how_it_counts(row.status, written_off=row.written_off) is not Counts.NOT:
                 quantity = Decimal(row.quantity)
-            if row.status == Status.CARRIED:
-                # It shows on the day that took it along, as on the bill.
-                units = exact_add(Decimal(row.value), -held) if self.sets_hours else Decimal(row.value)
-                carried = exact_add(carried, units)
+            if row.status == Status.CARRIED or row.written_off:
+                before, given_up = given_up, exact_add(quantity, -held)
+                if row.status == Status.CARRIED:
+                    # It shows on the day that took it along, as on the bill.
+                    units = exact_add(given_up, -before) if self.sets_hours else Decimal(row.value)
+                    carried = exact_add(carried, units)
             if row.waits:
                 self.waiting += 1
             elif row.status in UsageReport.BLOCKING:

@@ -155,6 +155,29 @@ class TestCarriedUsage:
         assert carry(world, late).quantity == 11
         assert bills_of(world, ada) == [15, 11]
 
+    def test_is_carried_on_where_it_was_not_sent_in_time_itself(self, world, ada):
+        world.use("ada", 3, END - 48 * HOUR)
+        late_report(world, 7)
+        for late in UsageReport.objects.filter(status="late"):
+            carry(world, late)
+        world.use("ada", 1, NEXT + timedelta(minutes=10))
+        world.at(NEXT + 2 * HOUR)
+        world.report()
+        for _ in range(2):
+            carry(world, UsageReport.objects.get(status="late"))
+            world.report()
+        assert not UsageReport.objects.filter(status__in=UsageReport.UNSETTLED).exists()
+        enrolment = UsageReport.objects.first().enrolment
+        days = days_of_enrolment(
+            enrolment.pk, Span(START, world.now), sets_hours=enrolment.meter.sets_hours
+        )
+        assert [day.measured_units for day in days if day.measured_units] == [5, 10, 4, 11]
+        last = NEXT + timedelta(days=31)
+        world.at(last + timedelta(minutes=5))
+        world.report()
+        world.at(last + 2 * HOUR)
+        assert invoiced(world, ada) == [15, 4, 11]
+
     def test_goes_into_an_hour_in_which_nothing_was_used(self, world, tokens):
         ada = world.subscriber(tokens)
         world.sync()

@@ -259,7 +259,7 @@ FAULTS = [
     ),
     Fault(
         name="carried-units-dismissed-with-a-reading",
-        harm="Whoever dismisses a wrong reading of the open hour dismisses the units that were carried into it.",
+        harm="Whoever dismisses a wrong reading of the open hour dismisses what was carried into it.",
         file=f"{OPERATIONS}/plan_slices.py",
         old="    return unsent and not takes_along",
         new="    return unsent",

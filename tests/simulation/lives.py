@@ -51,6 +51,21 @@ LIVES = {
         2026-11-03T15:34:56 back
         2026-11-07T13:55:32 subscribe c0 m0
         """,
+    "carried usage that was not sent in time itself, in an hour of one value": """
+        2026-03-10T09:00:00 meter m0 window=hour
+        2026-03-10T09:00:00 subscribe c0 m0 every=day
+        2026-04-01T10:00:00 use c0 m0 1
+        2026-04-17T10:00:00 use c0 m0 100
+        2026-04-29T21:28:23 work sync=1
+        2026-04-29T21:38:23 staff
+        2026-05-01T20:14:48 staff
+    """,
+    "late usage that could be carried into a period that is paused": """
+        2026-05-31T23:00:01 meter m0
+        2026-05-31T23:00:01 subscribe c7 m0 every=day
+        2026-06-16T12:40:17 use c7 m0 2
+        2026-06-22T08:35:58 pause c7 m0
+    """,
 }
 """These go well now."""
 
