@@ -168,9 +168,7 @@ class TestCarriedUsage:
             world.report()
         assert not UsageReport.objects.filter(status__in=UsageReport.UNSETTLED).exists()
         enrolment = UsageReport.objects.first().enrolment
-        days = days_of_enrolment(
-            enrolment.pk, Span(START, world.now), sets_hours=enrolment.meter.sets_hours
-        )
+        days = days_of_enrolment(enrolment.pk, Span(START, world.now), sets_hours=enrolment.meter.sets_hours)
         assert [day.measured_units for day in days if day.measured_units] == [5, 10, 4, 11]
         last = NEXT + timedelta(days=31)
         world.at(last + timedelta(minutes=5))
