@@ -7,12 +7,13 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from sync.admin.dialogs.reason import ReasonField
+from sync.admin.filters_field import FiltersField
 from sync.conf import load_config
-from sync.domain.meters import why_bad_filters
 from sync.domain.settling import longest_settle, why_reported_too_late
 from sync.models import Meter
 from sync.operations.choose_source import choose_source
 from sync.ports import InvalidInput, SourceMeter, SyncError
+from sync.queries.overlapping import why_overlapping
 from sync.schedules import REPORT_MINUTES
 from sync.wiring import connect_briefly
 
@@ -20,6 +21,7 @@ from sync.wiring import connect_briefly
 class MeterForm(forms.ModelForm[Meter]):
     """Refuses what could not be measured, and asks why."""
 
+    filters = FiltersField()
     why = ReasonField()
     source: SourceMeter | None = None
     """OpenMeter's meter, once it was looked up."""
@@ -34,7 +36,6 @@ class MeterForm(forms.ModelForm[Meter]):
         }
         help_texts = {
             "openmeter_slug": "The OpenMeter meter that measures it, a SUM or COUNT; it must exist there.",
-            "filters": 'What counts, like {"model": ["gpt-5", "gpt-5-mini"]}; {} counts everything.',
             "scale": "Measured × scale = billed units.",
             "decimals": "Of billed units, at most 12.",
             "settle_seconds": "How long after its end a slice may still receive usage in OpenMeter.",
@@ -48,13 +49,6 @@ class MeterForm(forms.ModelForm[Meter]):
             message = "The scale must be above zero."
             raise ValidationError(message)
         return scale
-
-    def clean_filters(self) -> Any:
-        """Filters name, for each group-by key, the values that count."""
-        filters = self.cleaned_data["filters"] or {}
-        if problem := why_bad_filters(filters):
-            raise ValidationError(problem)
-        return filters
 
     def clean_settle_seconds(self) -> int:
         """What settles last is still in before its invoice becomes final."""
@@ -71,7 +65,10 @@ class MeterForm(forms.ModelForm[Meter]):
         return seconds
 
     def clean(self) -> dict[str, Any] | None:
-        """OpenMeter has the meter that is named, can bill it, and groups it by what it is filtered by."""
+        """OpenMeter has the meter that is named, can bill it, and groups it by what it is filtered by.
+
+        And nobody is billed for the same usage by another meter.
+        """
         cleaned = super().clean()
         slug, filters = (self.cleaned_data.get(name) for name in ("openmeter_slug", "filters"))
         before = (self.instance.openmeter_slug, self.instance.filters)
@@ -85,4 +82,14 @@ class MeterForm(forms.ModelForm[Meter]):
         except SyncError as error:
             message = f"{error} So nobody knows whether OpenMeter has {slug}, and nothing was saved."
             self.add_error(None, message)
+        meter = self.instance
+        problem = why_overlapping(
+            name=meter.event_name,
+            slug=slug,
+            filters=filters,
+            meter_id=meter.pk,
+            replaces=meter.replaces_id,
+        )
+        if problem and "filters" in self.fields:
+            self.add_error("filters", problem)
         return cleaned

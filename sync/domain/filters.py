@@ -1,6 +1,8 @@
-"""Which usage a meter's filters take, and whether two meters would take the same."""
+"""Which usage a meter's filters take, how people write them, and whether two meters would take the same."""
 
+import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 Filters = Mapping[str, Sequence[str]]
 """Group-by key → the values that count; empty means everything."""
@@ -40,3 +42,31 @@ def in_words(filters: Filters) -> str:
         f"{key} is {' or '.join(value or 'empty' for value in values)}"
         for key, values in sorted(filters.items())
     )
+
+
+def read_filters(text: str) -> Any:
+    """Return what somebody wrote: "type: input, output", one key a line, or JSON. Raises `ValueError`.
+
+    What has commas in it, or is empty, is written as JSON; whether it makes sense is for others to say.
+    """
+    if text.lstrip().startswith(("{", "[")):
+        return json.loads(text)
+    filters: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if line.strip():
+            key, colon, values = (part.strip() for part in line.partition(":"))
+            accepted = [value.strip() for value in values.split(",")]
+            if not (key and colon and all(accepted)) or key in filters:
+                raise ValueError(line)
+            filters[key] = accepted
+    return filters
+
+
+def write_filters(filters: Filters) -> str:
+    """Return filters as people write them: one key a line, or as JSON where that would be read otherwise."""
+    text = "\n".join(f"{key}: {', '.join(values)}" for key, values in filters.items())
+    try:
+        is_read_alike = read_filters(text) == filters
+    except ValueError:
+        is_read_alike = False
+    return text if is_read_alike else json.dumps(filters, ensure_ascii=False)

@@ -71,7 +71,13 @@ def why_bad_filters(filters: Any) -> str:
     )
     if well_formed:
         return ""
-    return 'Write filters like {"model": ["gpt-5", "gpt-5-mini"]}; leave {} to count everything.'
+    return HOW_TO_FILTER
+
+
+HOW_TO_FILTER = (
+    'Write filters like "model: gpt-5, gpt-5-mini", one key a line, or like {"model": ["gpt-5"]} where a '
+    "value has a comma or is empty; nothing counts everything."
+)
 
 
 def filters_sentence(filters: Mapping[str, Sequence[str]]) -> str:

@@ -32,6 +32,10 @@ class Meter(models.Model):
     settle_seconds = models.PositiveIntegerField(default=120)
     """How long after its end a slice may still receive usage in OpenMeter before it is reported."""
     max_units_per_slice = QuantityField(null=True, blank=True)
+    replaces = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="replaced_by"
+    )
+    """The meter whose new definition this is: both may measure the same usage, while customers move."""
 
     conflict = models.TextField(blank=True)
     """Why the last sync found it to be another meter than the one reported so far; empty if it is not."""

@@ -1,5 +1,6 @@
 """Find what keeps usage of living subscriptions from being billed right."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from django.db.models import Count, Exists, F, OuterRef
@@ -7,6 +8,7 @@ from django.db.models import Count, Exists, F, OuterRef
 from sync.models import Finding, Meter, Price
 from sync.operations.link_meters import MeterProblem
 from sync.operations.record_findings import FoundIssue
+from sync.queries.overlapping import overlapping_pairs
 from sync.queries.silent_customers import living_items, silent_customers
 
 Kind = Finding.Kind
@@ -38,6 +40,7 @@ def find_item_obstacles() -> Iterator[FoundIssue]:
             ),
         )
     yield from _billed_twice()
+    yield from _billed_by_two_meters()
 
 
 def find_meter_obstacles(unlinked: Mapping[int, MeterProblem]) -> Iterator[FoundIssue]:
@@ -95,3 +98,30 @@ def _billed_twice() -> Iterator[FoundIssue]:
             customer_id=row["subscription__customer_id"],
             meter_id=row["meter_id"],
         )
+
+
+def _billed_by_two_meters() -> Iterator[FoundIssue]:
+    """Yield customers with living items on meters that take the same usage: two definitions, mostly."""
+    pairs = list(overlapping_pairs())
+    if not pairs:
+        return
+    concerned = {meter.pk for pair in pairs for meter in pair}
+    on_them = living_items().filter(meter__in=concerned, meter=F("price__meter")).order_by()
+    columns = ("subscription__customer_id", "subscription__customer__stripe_id", "meter_id")
+    meters_of: dict[tuple[int, str], set[int]] = defaultdict(set)
+    for pk, customer, meter_id in on_them.values_list(*columns).distinct().iterator(CHUNK):
+        meters_of[pk, customer].add(meter_id)
+    for (pk, customer), meters in meters_of.items():
+        for one, other in pairs:
+            if {one.pk, other.pk} <= meters:
+                yield FoundIssue(
+                    kind=Kind.BILLED_TWICE,
+                    fingerprint=f"{customer}:{one.stripe_id}:{other.stripe_id}",
+                    message=(
+                        f"Customer {customer} has living items on {one.event_name} and on "
+                        f"{other.event_name}, which take the same usage of the OpenMeter meter "
+                        f"{one.openmeter_slug}, so Stripe bills it twice; keep one."
+                    ),
+                    customer_id=pk,
+                    meter_id=other.pk,
+                )

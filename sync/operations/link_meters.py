@@ -1,6 +1,6 @@
 """Tie Stripe's meters to OpenMeter's, and learn under which subjects usage arrives."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,6 +10,7 @@ from sync.domain.meters import REPLACE
 from sync.models import Finding, Meter, Subject
 from sync.operations.measure_anew import measure_anew
 from sync.ports import SourceMeter, UsageSource
+from sync.queries.overlapping import why_overlapping
 
 Kind = Finding.Kind
 
@@ -35,10 +36,13 @@ def link_meters(sources: Iterable[SourceMeter]) -> dict[int, MeterProblem]:
     by_slug = {source.slug: source for source in sources}
     problems: dict[int, MeterProblem] = {}
     linked: list[Meter] = []
-    for meter in Meter.objects.filter(deleted_at=None):
+    meters = list(Meter.objects.filter(deleted_at=None))
+    for meter in meters:
         source = by_slug.get(meter.slug)
         if source is None:
             problems[meter.pk] = _without_source(meter)
+        elif not meter.openmeter_id and (taken := _billed_by_another(meter, source.slug, meters)):
+            problems[meter.pk] = taken
         elif not meter.openmeter_id:
             meter.openmeter_slug, meter.openmeter_id = source.slug, source.id
             meter.aggregation = source.aggregation
@@ -92,6 +96,22 @@ def _without_source(meter: Meter) -> MeterProblem:
             f"OpenMeter has no meter {meter.slug} for the Stripe meter {meter.event_name}; "
             "create one, or enter the right OpenMeter slug on the meter's page."
         )
+    return MeterProblem(Kind.METER_WITHOUT_SLUG, sentence)
+
+
+def _billed_by_another(meter: Meter, slug: str, known: Sequence[Meter]) -> MeterProblem | None:
+    """Return why a meter is not tied by its name: another one, which people tied, takes that usage."""
+    overlapping = why_overlapping(
+        name=meter.event_name,
+        slug=slug,
+        filters=meter.filters,
+        meter_id=meter.pk,
+        replaces=meter.replaces_id,
+        among=known,
+    )
+    if not overlapping:
+        return None
+    sentence = f"{overlapping[:-1]}, or an OpenMeter meter of its own, on the meter's page."
     return MeterProblem(Kind.METER_WITHOUT_SLUG, sentence)
 
 

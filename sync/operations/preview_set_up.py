@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from sync.models import StripeAccount
+from sync.models import Meter, StripeAccount
 from sync.operations.choose_source import choose_source
 from sync.operations.set_up_objects import check_meter, check_price, find_meter
 from sync.operations.set_up_options import SetUpOptions, check_options
@@ -18,6 +18,7 @@ from sync.ports import (
     StripePrice,
     UsageSource,
 )
+from sync.queries.overlapping import why_overlapping
 
 Kind = Literal["meter", "product", "price", "customer", "subscription"]
 
@@ -49,15 +50,18 @@ class SetUpPreview:
     objects: tuple[PlannedObject, ...]
 
 
-def look_first(*, stripe: BillingGateway, openmeter: UsageSource, options: SetUpOptions) -> There:
+def look_first(
+    *, stripe: BillingGateway, openmeter: UsageSource, options: SetUpOptions, replaces: Meter | None = None
+) -> There:
     """Return what exists. Nothing is created, nothing is stored.
 
     Raises `InvalidInput` where OpenMeter has no such meter or cannot bill it, where something of that name
-    is not what was asked for, and where the customer that was named does not exist.
+    is not what was asked for, where another meter bills some of the usage already (but the one that it
+    `replaces`), and where the customer that was named does not exist.
     """
     check_options(options)
     customer = _named_customer(stripe, options)
-    source = choose_source(openmeter, slug=options.slug)
+    source = choose_source(openmeter, slug=options.slug, filters=options.filters or ())
     meter = find_meter(stripe, options.event_name)
     if meter:
         check_meter(meter, window=options.stripe_window)
@@ -70,6 +74,7 @@ def look_first(*, stripe: BillingGateway, openmeter: UsageSource, options: SetUp
             unit_amount_decimal=options.unit_amount,
             interval=options.interval,
         )
+    _check_overlap(options, meter, replaces)
     return There(source=source, meter=meter, price=price, customer=customer)
 
 
@@ -113,6 +118,20 @@ def _billing(stripe: BillingGateway, options: SetUpOptions, there: There) -> dic
         "customer": customer.id if customer else "",
         "subscription": subscription.id if subscription else "",
     }
+
+
+def _check_overlap(options: SetUpOptions, meter: StripeMeter | None, replaces: Meter | None) -> None:
+    known = Meter.objects.filter(stripe_id=meter.id).first() if meter else None
+    kept = known.filters if known else {}
+    problem = why_overlapping(
+        name=options.event_name,
+        slug=options.slug,
+        filters=kept if options.filters is None else options.filters,
+        meter_id=known.pk if known else None,
+        replaces=replaces.pk if replaces else None,
+    )
+    if problem:
+        raise InvalidInput(problem)
 
 
 def _named_customer(stripe: BillingGateway, options: SetUpOptions) -> StripeCustomer | None:

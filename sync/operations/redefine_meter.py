@@ -58,20 +58,21 @@ def redefine_meter(
             meter_name=definition.meter_name,
             window=definition.window,
             openmeter_meter=definition.openmeter_slug,
+            filters=definition.filters,
             meter_only=True,
             confirm_live=definition.confirm_live,
         ),
         # Only a meter: nothing of it has an invoice yet.
         invoice_grace=timedelta(0),
         now=now,
+        replaces=meter,
     )
     with transaction.atomic():
         new = Meter.objects.select_for_update().get(stripe_id=result.objects[0].id)
         _check_unused(new)
-        new.filters, new.scale = definition.filters, definition.scale
-        new.decimals = definition.decimals
+        new.scale, new.decimals, new.replaces = definition.scale, definition.decimals, meter
         new.settle_seconds, new.max_units_per_slice = meter.settle_seconds, meter.max_units_per_slice
-        changed = ["filters", "scale", "decimals", "settle_seconds", "max_units_per_slice"]
+        changed = ["replaces", "scale", "decimals", "settle_seconds", "max_units_per_slice"]
         keep_reason(new, why).save(update_fields=changed)
         measure_anew(new)
     return new

@@ -1,9 +1,11 @@
 """What set-up is asked for, and what of it Stripe would refuse."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from sync.domain.meters import why_bad_filters
 from sync.ports import InvalidInput
 
 Window = Literal["none", "hour"]
@@ -23,6 +25,8 @@ class SetUpOptions:
     window: Window = "none"
     openmeter_meter: str = ""
     """Slug of the OpenMeter meter; empty means the one called like the event name."""
+    filters: Mapping[str, Sequence[str]] | None = None
+    """Which of its usage counts, by group-by key; None leaves what a meter has, and a new one takes all."""
     product_name: str = "AI Tokens"
     unit_amount: Decimal = Decimal(1)
     """In the currency's smallest unit, as Stripe counts: 1 is $0.01."""
@@ -78,9 +82,15 @@ def check_options(options: SetUpOptions) -> None:
         message = "--currency must be three lower-case letters, like usd."
         raise InvalidInput(message)
     _check_amount(options.unit_amount)
+    _check_filters(options)
     if options.customer_id and options.meter_only:
         message = "--meter-only subscribes nobody; leave it or --customer out."
         raise InvalidInput(message)
+
+
+def _check_filters(options: SetUpOptions) -> None:
+    if options.filters and (problem := why_bad_filters(options.filters)):
+        raise InvalidInput(problem)
 
 
 def _check_amount(amount: Decimal) -> None:

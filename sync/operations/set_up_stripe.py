@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sync.models import Meter
 from sync.operations.mirror_set_up import mirror_set_up
 from sync.operations.pin_account import pin_account
 from sync.operations.preview_set_up import Kind, dashboard_url, look_first
@@ -43,8 +44,11 @@ def set_up_stripe(
     options: SetUpOptions,
     invoice_grace: timedelta,
     now: datetime,
+    replaces: Meter | None = None,
 ) -> SetUpResult:
     """The objects exist in Stripe, the meter is tied to OpenMeter, and all of it is known here.
+
+    With `replaces`, as the new definition of that meter, which may measure the same usage.
 
     Both sides are asked before anything is created: raises `InvalidInput` where OpenMeter has no such
     meter, or something of that name exists but is not what was asked for, and any other `SyncError` where
@@ -55,12 +59,14 @@ def set_up_stripe(
     account = stripe.account()
     _check_live(account, options)
     pinned_at = pin_account(account, now=now)
-    known = look_first(stripe=stripe, openmeter=openmeter, options=options)
+    known = look_first(stripe=stripe, openmeter=openmeter, options=options, replaces=replaces)
     calls = SetUpCalls(stripe)
     window = options.stripe_window
     meter = calls.meter(display_name=options.meter_name, event_name=options.event_name, window=window)
     check_meter(meter.value, window=window)
-    slug = register_meter(meter.value, source=known.source, now=now)
+    slug = register_meter(
+        meter.value, source=known.source, filters=options.filters, replaces=replaces, now=now
+    )
     there: list[tuple[Kind, Found[str]]] = [("meter", Found(meter.value.id, meter.created))]
     remark = ""
     if not options.meter_only:

@@ -5,10 +5,15 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from sync.domain.drift import EMPTY_ANSWER, OTHER_GROUPS
-from sync.models import Enrolment, Meter, UsageReport
+from sync.models import Enrolment, Finding, Meter, UsageReport
+from sync.operations.set_up_options import SetUpOptions
+from sync.operations.set_up_stripe import set_up_stripe
+from sync.ports import InvalidInput
 from sync.queries.planning import Scope
+from sync.wiring import connect
 from tests.functional.test_report_usage import at
 from tests.world import Metered, Subscriber, World
 
@@ -169,3 +174,70 @@ class TestAnswersWithNothingOfOneMeter:
         split.world.report()
         assert UsageReport.objects.filter(status="held", error=EMPTY_ANSWER).count() == 2
         assert split.billed(ada) == (10, 10)
+
+
+class TestTheSameUsageTwice:
+    @pytest.fixture
+    def set_up(self, world, config):
+        """Return set-up of a meter on tokens."""
+        world.measure("tokens", group_by={"type": "$.type"})
+        connections = connect(config=world.config)
+
+        def run(event_name, filters=None, **more):
+            options = SetUpOptions(
+                event_name=event_name, openmeter_meter="tokens", filters=filters, meter_only=True, **more
+            )
+            return set_up_stripe(
+                stripe=connections.stripe,
+                openmeter=connections.openmeter,
+                options=options,
+                invoice_grace=HOUR,
+                now=world.now,
+            )
+
+        return run
+
+    def test_is_refused_by_set_up_before_anything_is_created(self, world, set_up):
+        set_up("ai_input", {"type": ["input"]})
+        set_up("ai_output", {"type": ["output"]})
+        set_up("ai_output")
+        assert Meter.objects.get(event_name="ai_output").filters == {"type": ["output"]}
+        for filters in ({}, None, {"type": ["cached", "input"]}):
+            with pytest.raises(InvalidInput, match=r"ai_input bills already \(ai_input takes type"):
+                set_up("ai_cached", filters)
+        with pytest.raises(InvalidInput, match="does not group by colour"):
+            set_up("ai_cached", {"colour": ["red"]})
+        assert len(world.stripe("GET", "/billing/meters")["data"]) == 2
+
+    def test_is_refused_by_the_command_too(self, world, set_up, settings, config):
+        settings.STRIPE_KEY, settings.STRIPE_API_BASE = config.stripe_key, config.stripe_api_base
+        settings.OPENMETER_URL = config.openmeter_url
+        call = ("set_up_stripe", "--meter-only", "--openmeter-meter", "tokens")
+        call_command(*call, "--event-name", "ai_input", "--filter", "type=input", "--filter", "type=a,b")
+        assert Meter.objects.get().filters == {"type": ["input", "a,b"]}
+        with pytest.raises(CommandError, match="bills already"):
+            call_command(*call, "--event-name", "ai_all")
+        with pytest.raises(CommandError, match="names no key and value; write --filter type=input"):
+            call_command(*call, "--event-name", "ai_all", "--filter", "type")
+
+    def test_is_not_tied_by_its_name(self, split):
+        split.world.bill("tokens")
+        split.world.sync()
+        assert Meter.objects.get(event_name="tokens").openmeter_slug == ""
+
+    def test_is_said_of_who_is_on_an_old_and_a_new_definition(self, split):
+        world, new = split.world, split.world.bill("ai_input_2")
+        old = Meter.objects.get(event_name="ai_input")
+        world.sync()
+        Meter.objects.filter(stripe_id=new.stripe_id).update(
+            openmeter_slug="tokens", filters={"type": ["input"]}, replaces=old
+        )
+        ada = split.subscriber("ada", "input", "output")
+        moved = world.subscribe(ada.customer, new, "ada")
+        world.sync()
+        (finding,) = Finding.objects.filter(kind="billed_twice", resolved_at=None)
+        assert "on ai_input and on ai_input_2" in finding.message
+        world.later(minutes=1)
+        world.stripe("DELETE", f"/subscriptions/{moved.subscription}")
+        world.sync()
+        assert not Finding.objects.filter(kind="billed_twice", resolved_at=None)

@@ -208,6 +208,26 @@ class TestMeterPage:
         meter.refresh_from_db()
         assert (meter.openmeter_slug, meter.openmeter_id) == ("other", "01H")
 
+    def test_usage_that_another_meter_bills_is_refused(self, staff, meter):
+        other = Meter.objects.create(
+            stripe_id="mtr_2",
+            event_name="ai_other",
+            formula="sum",
+            openmeter_slug="tokens_total",
+            filters={"model": ["gpt-4"]},
+            fetched_at=NOW,
+        )
+        answer = self.save(staff, meter, filters="")
+        (sentence,) = answer.context["adminform"].form.errors["filters"]
+        assert "ai_other takes model is gpt-4" in sentence
+        assert self.save(staff, meter, filters="model: gpt-5, gpt-6").status_code == 302
+        meter.refresh_from_db()
+        assert meter.filters == {"model": ["gpt-5", "gpt-6"]}
+        answer = staff.get(url_of(Meter, "change", meter.pk))
+        assert answer.context["adminform"].form["filters"].value() == "model: gpt-5, gpt-6"
+        Meter.objects.filter(pk=meter.pk).update(replaces=other)
+        assert self.save(staff, meter, filters="").status_code == 302
+
     def test_says_that_openmeter_does_not_answer_where_it_has_to_be_asked(self, staff, meter, sandbox):
         sandbox.fault("openmeter", status=503, times=10)
         answer = self.save(staff, meter)

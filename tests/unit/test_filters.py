@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.domain.filters import keys_of, overlap, overlap_sentence, takes
+from sync.domain.filters import keys_of, overlap, overlap_sentence, read_filters, takes, write_filters
+from sync.domain.meters import why_bad_filters
 
 VALUES = ("", "a", "b")
 KEYS = ("model", "type")
@@ -49,3 +50,33 @@ class TestTakes:
 
 def test_keys_are_those_of_all_of_them():
     assert keys_of([{"type": ["a"]}, {}, {"model": ["x"], "type": ["b"]}]) == ["model", "type"]
+
+
+class TestWhatPeopleWrite:
+    @given(st.dictionaries(st.text(), st.lists(st.text(), min_size=1)))
+    def test_is_read_as_it_is_shown(self, filters):
+        assert read_filters(write_filters(filters)) == filters
+
+    @pytest.mark.parametrize(
+        ("text", "filters"),
+        [
+            ("", {}),
+            (
+                "type: input, cached input\n\nmodel: a:b",
+                {"type": ["input", "cached input"], "model": ["a:b"]},
+            ),
+            ('{"type": ["a, b", ""]}', {"type": ["a, b", ""]}),
+        ],
+    )
+    def test_is_one_key_a_line_or_json(self, text, filters):
+        assert read_filters(text) == filters
+
+    @pytest.mark.parametrize(
+        "text", ["type", "type:", ": a", "type: a,", "type: a\ntype: b", '{"type"', "[1]"]
+    )
+    def test_is_refused_where_it_says_nothing_clear(self, text):
+        try:
+            problem = why_bad_filters(read_filters(text))
+        except ValueError:
+            problem = "unreadable"
+        assert problem

@@ -8,15 +8,14 @@ from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
-    UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
 )
 
 from sync.admin.dialogs.dialog import Dialog, Outcome, Place, Preview, ReasonForm
 from sync.admin.dialogs.set_up_stripe import named_as_here
+from sync.admin.filters_field import FiltersField
 from sync.admin.links import row_url
 from sync.conf import load_config
-from sync.domain.meters import why_bad_filters
 from sync.models import Meter
 from sync.operations.redefine_meter import MOST_DECIMALS, Definition, redefine_meter
 from sync.operations.set_up_options import LONGEST
@@ -48,12 +47,7 @@ class DefinitionForm(ReasonForm):
     openmeter_meter = forms.CharField(
         label="OpenMeter meter", max_length=64, help_text="Its slug.", widget=UnfoldAdminTextInputWidget
     )
-    filters = forms.JSONField(
-        label="Filters",
-        required=False,
-        help_text='What counts, like {"model": ["gpt-5", "gpt-5-mini"]}; {} counts everything.',
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
-    )
+    filters = FiltersField()
     scale = forms.DecimalField(
         label="Scale",
         max_digits=38,
@@ -80,13 +74,6 @@ class DefinitionForm(ReasonForm):
         if not live:
             del self.fields["confirm_live"]
         self.order_fields([name for name in self.fields if name != "why"])
-
-    def clean_filters(self) -> dict[str, Any]:
-        """Filters name, for each group-by key, the values that count."""
-        filters: dict[str, Any] = self.cleaned_data["filters"] or {}
-        if problem := why_bad_filters(filters):
-            raise forms.ValidationError(problem)
-        return filters
 
 
 class RedefineMeter(Dialog):

@@ -13,6 +13,7 @@ from unfold.widgets import (
 )
 
 from sync.admin.dialogs.dialog import DialogForm, ReasonForm
+from sync.admin.filters_field import FiltersField
 from sync.domain.meters import why_not_additive
 from sync.domain.pricing import decimals_of, minor_of
 from sync.operations.set_up_options import INTERVALS, LONGEST, MOST_DECIMALS
@@ -38,6 +39,7 @@ class SetUpChoice(DialogForm):
     openmeter_meter = forms.ChoiceField(
         label="OpenMeter meter", help_text="What measures the usage.", widget=UnfoldAdminSelectWidget
     )
+    filters = FiltersField()
     event_name = _text(
         "Event name",
         "event_name",
@@ -94,7 +96,8 @@ class SetUpChoice(DialogForm):
 
     def _label(self, source: SourceMeter) -> str:
         cannot = ": cannot be billed" if self._reasons[source.slug] else ""
-        return f"{source.slug} ({source.aggregation}{cannot})"
+        groups = f", grouped by {', '.join(source.group_by)}" if source.group_by else ""
+        return f"{source.slug} ({source.aggregation}{cannot}{groups})"
 
     def clean_openmeter_meter(self) -> str:
         """What does not add up cannot be billed."""
@@ -136,7 +139,7 @@ class SetUpChoice(DialogForm):
     @property
     def options(self) -> dict[str, Any]:
         """What was asked for, as set-up names it: the amount in the currency's smallest unit."""
-        given = {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
+        given = {name: value for name, value in self.cleaned_data.items() if value not in (None, "", {})}
         if "unit_amount" in given and "currency" in given:
             given["unit_amount"] = minor_of(given["unit_amount"], given["currency"])
         return given

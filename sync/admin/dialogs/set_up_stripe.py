@@ -17,6 +17,7 @@ from sync.admin.dialogs.dialog import Outcome, Place, Preview
 from sync.admin.dialogs.set_up_form import SetUpChoice, SetUpConfirmation
 from sync.admin.links import row_link
 from sync.conf import load_config
+from sync.domain.meters import filters_sentence
 from sync.domain.price_words import price_sentence
 from sync.domain.pricing import PriceTerms
 from sync.models import Meter
@@ -155,6 +156,8 @@ def _sentences(planned: SetUpPreview, options: SetUpOptions) -> list[str]:
         f"OpenMeter's meter {source.slug} ({source.aggregation}) measures it; Stripe is sent it as events "
         f"named {options.event_name}."
     )
+    if options.filters:
+        measured = f"{measured} {filters_sentence(options.filters)}"
     missing = [one.kind for one in planned.objects if not one.id]
     does = f"Will be created: {', '.join(missing)}." if missing else "All of it exists in Stripe already."
     if options.meter_only:

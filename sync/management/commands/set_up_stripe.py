@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -11,6 +12,7 @@ from django.core.management.base import CommandParser
 from sync.management.base import SyncCommand
 from sync.operations.set_up_options import SetUpOptions
 from sync.operations.set_up_stripe import SetUpResult, set_up_stripe
+from sync.ports import InvalidInput
 from sync.wiring import connect
 
 DEFAULT = SetUpOptions()
@@ -62,6 +64,14 @@ class Command(SyncCommand):
             default=DEFAULT.unit_amount,
             help="in cents: 1 is $0.01, 0.5 half a cent",
         )
+        parser.add_argument(
+            "--filter",
+            dest="filters",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            help="count only usage whose group KEY is VALUE; repeat it for more values, or more keys",
+        )
         parser.add_argument("--meter-only", action="store_true", help="for those who already have products")
         parser.add_argument(
             "--format", choices=["text", "json"], default="text", help="how to print the result"
@@ -70,6 +80,7 @@ class Command(SyncCommand):
     def run(self, **options: Any) -> None:
         """Set up and print a link to each object."""
         connections = connect()
+        options["filters"] = _filters(options["filters"])
         asked = SetUpOptions(**{field.name: options[field.name] for field in fields(SetUpOptions)})
         result = set_up_stripe(
             stripe=connections.stripe,
@@ -89,6 +100,18 @@ class Command(SyncCommand):
         self.stdout.write(f"Usage of OpenMeter meter {result.openmeter_slug} is reported as {event_name}.")
         if result.remark:
             self.stdout.write(f"{result.remark} Run sync_stripe to see all of it in the console.")
+
+
+def _filters(given: Sequence[str]) -> dict[str, list[str]] | None:
+    """Return the values that count by their keys, or None where nothing was said of them."""
+    filters: dict[str, list[str]] = {}
+    for one in given:
+        key, equals, value = one.partition("=")
+        if not (key and equals):
+            message = f"--filter {one} names no key and value; write --filter type=input."
+            raise InvalidInput(message)
+        filters.setdefault(key, []).append(value)
+    return filters or None
 
 
 def _decimal(text: str) -> Decimal:
