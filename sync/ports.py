@@ -12,7 +12,7 @@ from sync.domain.notices import ErrorReportSource
 from sync.domain.summaries import SummarySource
 from sync.domain.swaps import SwapSource
 
-WindowSize = Literal["MINUTE", "HOUR"]
+WindowSize = Literal["MINUTE", "HOUR", "DAY"]
 
 
 class SyncError(Exception):

@@ -19,6 +19,7 @@ MOST_SUBJECTS_IN_BODY = 100
 WINDOWS: dict[WindowSize | None, timedelta] = {
     "MINUTE": timedelta(minutes=1),
     "HOUR": timedelta(hours=1),
+    "DAY": timedelta(days=1),
     None: timedelta(0),
 }
 

@@ -39,10 +39,12 @@ class Meter(models.Model):
 
     conflict = models.TextField(blank=True)
     """Why the last sync found it to be another meter than the one reported so far; empty if it is not."""
+    days_compared_at = models.DateTimeField(null=True, blank=True)
+    """When the days of its open periods were last compared with OpenMeter, and planned where they differ."""
     deleted_at = models.DateTimeField(null=True, blank=True)
     fetched_at = models.DateTimeField()
 
-    history = HistoricalRecords(excluded_fields=["fetched_at"])
+    history = HistoricalRecords(excluded_fields=["fetched_at", "days_compared_at"])
     """Who changed how it is measured, and when; what a sync mirrors leaves no trace there."""
 
     class Meta:

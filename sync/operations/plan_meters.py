@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from django.db.models import Min, QuerySet
@@ -14,6 +14,7 @@ from sync.domain.filters import Filters
 from sync.domain.timeline import HOUR, floor_to
 from sync.models import BillingPeriod, Enrolment, Meter
 from sync.operations.collect_usage import Collected
+from sync.operations.compare_days import agrees
 from sync.operations.plan_reports import (
     DueMeter,
     MeterPlan,
@@ -143,7 +144,13 @@ class _Planning:
         while due and collected:
             one, plan = due.pop(0), None
             with self._telling_of(one.meter):
-                plan = plan_meter(due=one, collected=collected, rules=self.rules, now=self.now)
+                plan = plan_meter(
+                    due=one,
+                    collected=collected,
+                    rules=self.rules,
+                    now=self.now,
+                    is_confirmed=partial(self._is_confirmed, one),
+                )
             if plan:
                 yield plan
 
@@ -166,6 +173,16 @@ class _Planning:
             source=self.source,
             rules=self.rules,
             now=self.now,
+            on_answer=self.alive,
+        )
+
+    def _is_confirmed(self, due: DueMeter, had_usage: bool) -> bool:  # noqa: FBT001 - the planner's question
+        return agrees(
+            meter=due.meter,
+            enrolments=[one for one, _slices in due.enrolments],
+            source=self.source,
+            horizon=floor_to(self.now - timedelta(seconds=due.meter.settle_seconds), HOUR),
+            had_usage=had_usage,
             on_answer=self.alive,
         )
 

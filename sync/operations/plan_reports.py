@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from sync.domain.closings import OLDEST_EVENT, half_closed_sentence
 from sync.domain.drift import EMPTY_ANSWER, OTHER_GROUPS, brake_reason
@@ -29,6 +30,8 @@ class PlanningRules:
     brake_percent: int
     limit: Span | None = None
     """`--from/--to`: only slices inside it are planned."""
+    beside: Decimal = Decimal(0)
+    """Units of the meter that were found unchanged beside what is measured here, as the brake counts them."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -117,13 +120,21 @@ def measure_together(
     )
 
 
-def plan_meter(*, due: DueMeter, collected: Collected, rules: PlanningRules, now: datetime) -> MeterPlan:
+def plan_meter(
+    *,
+    due: DueMeter,
+    collected: Collected,
+    rules: PlanningRules,
+    now: datetime,
+    is_confirmed: Callable[[bool], bool] = lambda _had_usage: False,
+) -> MeterPlan:
     """Return what should be stored for a meter; nothing is written.
 
     The ledger rows in `due` were read before OpenMeter was asked, and a new revision is the newest of them
     + 1: a planner with older data is refused by the ledger's unique key. An answer that nobody should
     believe (the brake, or nothing at all) counts as no measurement: what was never measured before stays
-    so, and is measured again by the next run.
+    so, and is measured again by the next run. Where nothing at all was answered `is_confirmed` is asked
+    whether a second answer says so, too: nobody may have used anything.
     """
     meter = due.meter
     plan = MeterPlan(meter=meter, leaves_usage=collected.untaken > 0)
@@ -133,17 +144,20 @@ def plan_meter(*, due: DueMeter, collected: Collected, rules: PlanningRules, now
             planned.planned_through = _planned_through(one, slices, rules)
         plan.enrolments.append(planned)
     changes = [change for planned in plan.enrolments for change in planned.changes]
-    silence = _silence(meter, collected)
+    silence = "" if rules.beside else _silence(meter, collected)
     plan.brake = brake_reason(
         changes,
-        accounted_total=exact_sum([change.accounted for change in changes]),
+        accounted_total=exact_sum([rules.beside, *(change.accounted for change in changes)]),
         silence=silence,
         percent=rules.brake_percent,
     )
     for report in plan.decided:
         _decide(report, meter, plan.brake)
     distrusted = plan.brake or any(planned.distrusted for planned in plan.enrolments)
-    if distrusted or (silence and _had_usage(meter, now)):
+    if silence and not distrusted and any(planned.planned_through for planned in plan.enrolments):
+        had_usage = _had_usage(meter, now)
+        distrusted = had_usage if collected.rows else not is_confirmed(had_usage)
+    if distrusted:
         for planned in plan.enrolments:
             planned.planned_through = None
     return plan

@@ -112,10 +112,18 @@ def resolve_absent(kinds: Sequence[Finding.Kind], *, seen: Iterable[FoundIssue],
         if (row.kind, row.fingerprint) not in still
     ]
     for first in range(0, len(gone), 500):
-        Finding.objects.filter(pk__in=gone[first : first + 500]).update(
-            resolved_at=now, resolution="No longer the case when last looked at."
-        )
+        Finding.objects.filter(pk__in=gone[first : first + 500]).update(resolved_at=now, resolution=NO_LONGER)
     return len(gone)
+
+
+def resolve_matter(kind: Finding.Kind, fingerprint: str, *, now: datetime) -> None:
+    """No finding of this matter is open: it is not the case any more."""
+    Finding.objects.filter(resolved_at=None, kind=kind, fingerprint=fingerprint).update(
+        resolved_at=now, resolution=NO_LONGER
+    )
+
+
+NO_LONGER = "No longer the case when last looked at."
 
 
 def _row(issue: FoundIssue, now: datetime) -> Finding:

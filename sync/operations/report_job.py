@@ -14,8 +14,8 @@ from sync.operations.confirmed_reports import confirmed_reports
 from sync.operations.deliver_reports import deliver_reports
 from sync.operations.delivery_terms import Delivered, DeliveryRules
 from sync.operations.keep_run import Heartbeat, end_run
-from sync.operations.mirror_lists import count_in, step_of
-from sync.operations.mirror_whole import mirror_whole
+from sync.operations.look_back import Watched, is_due, look_back
+from sync.operations.mirror_for_run import mirror_for_run
 from sync.operations.plan_meters import Remarks, plan_meters, unplannable
 from sync.operations.plan_reports import MeterPlan
 from sync.operations.release_rejected import release_rejected
@@ -23,11 +23,11 @@ from sync.operations.report_request import ReportRequest, ReportRules, check_sco
 from sync.operations.settle_unknown import settle_unknown
 from sync.operations.store_plan import store_plan
 from sync.operations.sum_up_days import try_to_sum_up_days
-from sync.ports import BillingGateway, SyncError, UsageSource
+from sync.ports import BillingGateway, UsageSource
 from sync.queries.pauses import pauses_of
 from sync.queries.planning import enrolments_in
 from sync.queries.report_lines import ReportLine, delivered_lines, lines_of
-from sync.queries.waiting_reports import pending_sentence
+from sync.queries.waiting_reports import has_open_calls, pending_sentence
 
 logger = logging.getLogger("sync.report")
 
@@ -57,17 +57,22 @@ class ReportJob:
         self.counters: Counter[str] = Counter()
         self.lines: list[ReportLine] = []
         self.stopped = self.time_was_up = False
-        self.given_up: set[int] = set()
-        """Enrolments that this run tried and leaves to the next one."""
-        self.stripe_is_down = False
-        self.planned_some = False  # any meter at all
+        self.given_up: set[int] = set()  # enrolments that this run leaves to the next one
+        self.stripe_is_down = self.planned_some = False
         self.only = confirmed_reports(request.shown, run_id=run.pk) if request.is_confirmed else None
 
     def work(self) -> None:
         """Do every step; what fails for one meter or customer does not stop the others."""
-        if self.request.sync:
-            self._mirror()
-        if self.stopped:
+        if self.request.sync and not mirror_for_run(
+            stripe=self.stripe,
+            openmeter=self.openmeter,
+            rules=self.rules,
+            clock=self.clock,
+            remarks=self.remarks,
+            progress=self.progress,
+            should_stop=self.should_stop,
+        ):
+            self.stopped = True
             return
         check_scope(self.request.scope)
         if self.request.retry_rejected and not self.request.dry_run:
@@ -78,11 +83,16 @@ class ReportJob:
             self._settle_earlier()
         if self.stopped or self._plan_as_confirmed():
             return
-        if self.request.dry_run or self.stopped or self.stripe_is_down:
-            return
+        if not (self.request.dry_run or self.stopped or self.stripe_is_down):
+            self._deliver_all()
+
+    def _deliver_all(self) -> None:
+        if is_due(self.request, now=self.clock()):
+            self._deliver(wait_for_others=True)  # what has just closed need not wait for a look at all days
+            self._look_back()
         if self.rules.carries_late and not self.request.is_confirmed:
-            carried = carry_late_reports(scope=self.request.scope, run=self.run, now=self.clock())
-            self.counters["carried"] += carried
+            scope = self.request.scope
+            self.counters["carried"] += carry_late_reports(scope=scope, run=self.run, now=self.clock())
         self._deliver(wait_for_others=True)
 
     def end(self, status: ReportRun.Status, error: str, *, is_full: bool = False) -> None:
@@ -134,37 +144,9 @@ class ReportJob:
 
     # --- the steps -----------------------------------------------------------------------------------------
 
-    def _mirror(self) -> None:
-        try:
-            summary = mirror_whole(
-                stripe=self.stripe,
-                openmeter=self.openmeter,
-                clock=self.clock,
-                invoice_grace=self.rules.invoice_grace,
-                progress=self._go_on,
-            )
-        except _StopAsked:
-            self.stopped = True
-            return
-        except SyncError as error:
-            # What is known already can still be reported; nothing beyond known periods is planned.
-            self.remarks.fail(f"Stripe could not be read: {error}")
-            return
-        if summary.invoices_problem:
-            self.remarks.notes.append(summary.invoices_problem)
-        if summary.refusals_problem:
-            self.remarks.notes.append(summary.refusals_problem)
-        if summary.openmeter_problem:
-            self.remarks.fail(summary.openmeter_problem)
-
-    def _go_on(self, what: str) -> None:
-        self.progress(step_of(what), count_in(what), 0)
-        if self.should_stop():
-            raise _StopAsked
-
     def _settle_earlier(self) -> None:
         """A slice whose newest call has no known end gets no further revision: find out what came of it."""
-        if not self._earlier_run_left_calls_open():
+        if not has_open_calls(self.request.scope):
             return
         self._deliver(wait_for_others=False)
         if self.stopped:
@@ -214,19 +196,37 @@ class ReportJob:
             self.remarks.fail(problem)
         return None if problem else whole
 
+    def _look_back(self) -> None:
+        look_back(
+            request=self.request,
+            source=self.openmeter,
+            rules=self.rules,
+            clock=self.clock,
+            remarks=self.remarks,
+            watched=Watched(
+                keep=self._try_to_keep,
+                progress=lambda done, total: self.progress("Comparing days with OpenMeter", done, total),
+                should_stop=self.should_stop,
+                alive=self.heart.beat,
+            ),
+        )
+
     def _stops(self) -> bool:
         self.stopped = self.stopped or self.should_stop()
         return self.stopped
 
-    def _try_to_keep(self, plan: MeterPlan) -> None:
+    def _try_to_keep(self, plan: MeterPlan) -> bool:
+        """Keep a plan; return whether all of it was kept."""
         try:
-            self._keep_plan(plan)
+            return self._keep_plan(plan)
         except Exception as error:
             # A fault of ours with one meter must not stop the others, nor what is due already.
             logger.exception("plan.not_stored", extra={"meter": plan.meter.stripe_id})
             self.remarks.fail(unplannable(plan.meter, error))
+            return False
 
-    def _keep_plan(self, plan: MeterPlan) -> None:
+    def _keep_plan(self, plan: MeterPlan) -> bool:
+        refused = 0
         if self.request.dry_run:
             self.lines += lines_of(plan.meter, plan.moved_units())
         else:
@@ -238,12 +238,7 @@ class ReportJob:
             self.counters["planned"] += 1
             if report.status != UsageReport.Status.PENDING:
                 self.counters[report.status.value] += 1
-
-    def _earlier_run_left_calls_open(self) -> bool:
-        open_calls = (UsageReport.Status.SENDING, UsageReport.Status.UNKNOWN)
-        return UsageReport.objects.filter(
-            status__in=open_calls, enrolment__in=enrolments_in(self.request.scope)
-        ).exists()
+        return not (refused or plan.problems)
 
     def _deliver(self, *, wait_for_others: bool) -> None:
         due = UsageReport.objects.filter(
@@ -294,7 +289,3 @@ class ReportJob:
             left = delivered.outcomes["waiting"] + delivered.outcomes["unknown"]
             self.remarks.fail(f"{left} reports are not sent yet: {delivered.trouble}")
         self.lines += delivered_lines(delivered.reports)
-
-
-class _StopAsked(Exception):
-    """Somebody asked the run to stop while it read Stripe."""

@@ -39,6 +39,11 @@ class ReportRequest:
         """Whether a person saw a plan and confirmed it, be it that there is nothing new to plan."""
         return self.as_of is not None
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether it compares the days of open periods, where that is due: what nobody waits for does."""
+        return self.trigger == ReportRun.Trigger.SCHEDULE and self.window is None
+
     def as_run(self, *, now: datetime) -> ReportRun:
         """Return the record of a run that does this, queued and not yet stored."""
         return ReportRun(

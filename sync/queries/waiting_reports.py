@@ -85,3 +85,9 @@ def waiting_reports(*, meter: str = "", customer: str = "", status: str = "") ->
         )
         for row in rows.order_by("slice_start", "pk")
     ]
+
+
+def has_open_calls(scope: Scope) -> bool:
+    """Return whether earlier runs left reports of the scope whose call has no known end yet."""
+    open_calls = (UsageReport.Status.SENDING, UsageReport.Status.UNKNOWN)
+    return UsageReport.objects.filter(status__in=open_calls, enrolment__in=enrolments_in(scope)).exists()

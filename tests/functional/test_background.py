@@ -85,6 +85,7 @@ class TestScheduledRun:
         world.subscriber(world.meter("calls"), "bob")
         world.later(hours=1, minutes=5)
         world.report()
+        on_schedule(world)  # compares the days of all meters, which is enough for today
         world.control.clear_requests()
         run = on_schedule(world)
         asked = [call["route"] for call in world.control.requests()]

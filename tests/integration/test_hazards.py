@@ -518,4 +518,4 @@ class TestLongBacklogs:
             progress=lambda done, total: signs.append((done, total)),
         )
         assert len(list(plans)) == 1
-        assert signs == [(0, 1), (0, 1), (1, 1)], "before, after an answer, and at the end"
+        assert signs == [(0, 1), (0, 1), (0, 1), (1, 1)], "before, after two empty answers, and at the end"

@@ -17,6 +17,7 @@ class Fault:
 
 DOMAIN, OPERATIONS = "sync/domain", "sync/operations"
 HAZARDS, LEDGER = "tests/integration/test_hazards.py", "tests/integration/test_ledger.py"
+LOOK_BACK = "tests/functional/test_look_back.py"
 REPORT, CRASHES = "tests/functional/test_report_usage.py", "tests/functional/test_crashes.py"
 CARRY = "tests/functional/test_carry.py"
 INVOICES, SLICES = "tests/functional/test_invoices.py", "tests/unit/test_slices.py"
@@ -116,8 +117,8 @@ FAULTS = [
         name="unbelievable-answer-moves-the-mark",
         harm="Hours for which OpenMeter answered with nothing are never asked for again.",
         file=f"{OPERATIONS}/plan_reports.py",
-        old="    if distrusted or (silence and _had_usage(meter, now)):",
-        new="    if False:",
+        old="    if distrusted:\n        for planned",
+        new="    if False:\n        for planned",
         tests=(f"{HAZARDS}::TestAnswersThatNobodyShouldBelieve",),
     ),
     Fault(
@@ -208,6 +209,30 @@ FAULTS = [
         old="            self.valid_to is None or instant < self.valid_to",
         new="            self.valid_to is None or instant < FOR_EVER",
         tests=(f"{REPORT}::TestSubjects",),
+    ),
+    Fault(
+        name="false-reading-taken-for-measured",
+        harm="A day that a person said was read wrongly differs for ever, or lacks what it held.",
+        file="sync/queries/measured_days.py",
+        old=" & ~Q(status=UsageReport.Status.DISMISSED, written_off=False)",
+        new="",
+        tests=(f"{LOOK_BACK}::TestLookBack",),
+    ),
+    Fault(
+        name="days-believed-without-hours",
+        harm="What OpenMeter learned of later than the tail is billed to nobody.",
+        file=f"{OPERATIONS}/plan_changed_days.py",
+        old="            if day.differs and day.is_billed and day.was_planned:",
+        new="            if day.differs and day.is_billed and not day.was_planned:",
+        tests=(f"{LOOK_BACK}::TestLookBack",),
+    ),
+    Fault(
+        name="empty-answer-not-asked-twice",
+        harm="An answer that lacks everything once counts as hours without usage.",
+        file=f"{OPERATIONS}/compare_days.py",
+        old="        if any(day.differs and day.is_billed and not _may_differ(day) for day in chunk.days):",
+        new="        if any(day.differs and not day.is_billed for day in chunk.days):",
+        tests=(f"{LOOK_BACK}::TestQuietMeter",),
     ),
     Fault(
         name="refused-later-and-believed",

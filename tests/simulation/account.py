@@ -150,7 +150,7 @@ class Account:
     contracts: list[Contract] = field(default_factory=list)
     usage: list[Usage] = field(default_factory=list)
     looks_back: list[int] = field(default_factory=list)
-    """When a person had everything measured again that Stripe still takes."""
+    """When the console compared the days of everything with OpenMeter, or a person had it measured again."""
 
     looks_at_stripe: list[int] = field(default_factory=list)
     """When the console read all of Stripe."""

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from sync.clients.stripe_notices import read_snapshot, read_thin
 from sync.domain.timeline import Span
-from sync.models import ReportRun
+from sync.models import Meter, ReportRun
 from sync.operations.handle_notices import handle_notices
 from sync.operations.keep_notice import keep_notice
 from sync.operations.keep_run import RunIsTaken
@@ -108,6 +108,9 @@ class Console(Owner):
             return False
         if sync and not any(problem.startswith("Stripe could not be read") for problem in result.errors):
             self.account.looks_at_stripe.append(self.now)
+        faults = self.world.control.faults()
+        if by_schedule and not faults and not Meter.objects.exclude(days_compared_at=self.clock()).exists():
+            self.account.looks_back.append(self.now)
         return not result.errors
 
     def do_hear(self, act: Act) -> None:

@@ -19,7 +19,7 @@ import django.db.backends.utils as cursors
 from sync.models import Enrolment
 
 POINTS = {
-    "mirrored": ("sync.operations.report_job", "mirror_whole", "after"),
+    "mirrored": ("sync.operations.mirror_for_run", "mirror_whole", "after"),
     "measuring": ("sync.operations.plan_reports", "collect_usage", "before"),
     "measured": ("sync.operations.plan_reports", "collect_usage", "after"),
     "planned": ("sync.operations.report_job", "store_plan", "before"),

@@ -50,6 +50,13 @@ LIVES = {
         2026-11-02T12:34:56 lose c1 m0 1
         2026-11-03T15:34:56 back
         2026-11-07T13:55:32 subscribe c0 m0
+    """,
+    "an empty answer where nothing was measured before": """
+        2026-03-10T09:00:00 meter m0
+        2026-03-16T09:00:49 subscribe c1 m0
+        2026-03-30T08:00:49 use c1 m0 7
+        2026-04-02T06:38:18 empty
+        2026-04-02T06:38:18 work sync=1
         """,
     "carried usage that was not sent in time itself, in an hour of one value": """
         2026-03-10T09:00:00 meter m0 window=hour
@@ -113,16 +120,6 @@ OPEN = {
         2026-03-28T14:49:19 pause c0 m0
         2026-03-30T23:54:00 work sync=1
         2026-04-08T04:32:26 resume c0 m0
-        """,
-    ),
-    "an empty answer where nothing was measured before": (
-        "late usage is found",
-        """
-        2026-03-10T09:00:00 meter m0
-        2026-03-16T09:00:49 subscribe c1 m0
-        2026-03-30T08:00:49 use c1 m0 7
-        2026-04-02T06:38:18 empty
-        2026-04-02T06:38:18 work sync=1
         """,
     ),
 }

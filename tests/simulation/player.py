@@ -57,12 +57,16 @@ class Player(Staff):
         self._calm_down()
         self.go_to(self.now + 2 * HOUR)
         self._calm_down()
+        if FEATURES["late usage is found"]:
+            self.go_to(self.now + DAY)
+            self._calm_down()
 
     def _calm_down(self) -> None:
         for _ in range(6):
             before = self._ledger_state()
             expire_leases()
             self.report(sync=True)
+            self.report(sync=False, by_schedule=FEATURES["late usage is found"])
             self.decide()
             if self._ledger_state() == before:
                 return
