@@ -41,6 +41,12 @@ class ComparedDay:
     """Whether usage of the day may belong to nobody, or to another customer."""
 
     @property
+    def was_begun(self) -> bool:
+        """Whether any of it was measured."""
+        through = self.enrolment.planned_through
+        return through is not None and self.span.start < through
+
+    @property
     def was_planned(self) -> bool:
         """Whether all of it was measured at least once."""
         through = self.enrolment.planned_through

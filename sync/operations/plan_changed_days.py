@@ -106,8 +106,8 @@ def _changed_days(
     ):
         for day in chunk.days:
             totals[day.span] = exact_add(totals[day.span], day.measured)
-            # What was never measured is for every run to measure.
-            if day.differs and day.is_billed and day.was_planned:
+            # What was never measured every run measures; but a mark may stand still for what differs.
+            if day.differs and day.is_billed and day.was_begun:
                 changed[day.span].append(day)
     return changed, totals
 
