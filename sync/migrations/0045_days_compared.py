@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("sync", "0043_go_live_rights"),
+        ("sync", "0044_definition_that_replaces"),
     ]
 
     operations = [
