@@ -6,6 +6,7 @@ from typing import Any
 
 from sync.clients.stripe_calls import Body, StripeCalls
 from sync.domain.swaps import PriceChange
+from sync.domain.timeline import Span
 
 UPDATED = "customer.subscription.updated"
 """A change of an item is one of its subscription."""
@@ -32,20 +33,37 @@ def parse_price_changes(body: Body) -> list[PriceChange]:
     """
     data = body["data"]
     listed = (data["object"].get("items")) or {}
-    before = _prices((data.get("previous_attributes") or {}).get("items") or {})
-    after = _prices(listed)
-    at = datetime.fromtimestamp(int(body["created"]), UTC)
+    before = {str(item["id"]): item for item in _items(data.get("previous_attributes") or {})}
+    after = {str(item["id"]): _price(item) for item in listed.get("data") or []}
+    at = _instant(body["created"])
     return [
-        PriceChange(item=item, at=at, before=price, after=after.get(item, ""))
-        for item, price in before.items()
-        if after.get(item, "") != price and (item in after or not listed.get("has_more"))
+        PriceChange(
+            item=item,
+            at=at,
+            before=_price(old),
+            after=after.get(item, ""),
+            subscription=str(data["object"]["id"]),
+            created_at=_instant(old["created"]) if old.get("created") else None,
+            period=_period(old),
+        )
+        for item, old in before.items()
+        if after.get(item, "") != _price(old) and (item in after or not listed.get("has_more"))
     ]
 
 
-def _prices(items: Body) -> dict[str, str]:
-    """Return the price of each item, by their ids."""
-    found: dict[str, str] = {}
-    for item in items.get("data") or []:
-        price = item.get("price") or ""
-        found[str(item["id"])] = price if isinstance(price, str) else str(price["id"])
-    return found
+def _items(previous: Body) -> list[Body]:
+    return list((previous.get("items") or {}).get("data") or [])
+
+
+def _price(item: Body) -> str:
+    price = item.get("price") or ""
+    return price if isinstance(price, str) else str(price["id"])
+
+
+def _period(item: Body) -> Span | None:
+    start, end = item.get("current_period_start"), item.get("current_period_end")
+    return Span(_instant(start), _instant(end)) if start and end and start < end else None
+
+
+def _instant(seconds: Any) -> datetime:
+    return datetime.fromtimestamp(int(seconds), UTC)

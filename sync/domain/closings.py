@@ -11,6 +11,10 @@ class Closing:
 
     closes_at: datetime
     item: str = ""
+    price_ended: bool = False
+    """It closes with the price, which was changed or taken off, not with the invoice."""
+    price_changed_later: bool = False
+    """Its price changed since and its meter did not: what is sent now is billed at the price that came."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,26 @@ def outlook(closings: Sequence[Closing], *, event_at: datetime, now: datetime) -
     if not still_open:
         return Outlook(closes_at=closed[-1].closes_at, is_late=True)
     return Outlook(closes_at=still_open[0].closes_at, is_late=False, closed=closed)
+
+
+def late_sentence(closings: Sequence[Closing], seen: Outlook) -> str:
+    """Say why Stripe would bill a slice in no period."""
+    ended = "The price that it was used at ended" if all(c.price_ended for c in closings) else ""
+    return (
+        f"{ended or 'Its billing period closed'} at {seen.closes_at:%Y-%m-%d %H:%M} UTC; Stripe would put "
+        "this on no invoice."
+    )
+
+
+LOWERED_LATE = (
+    "The price changed after this was used: sent now, it would be taken off at the price that came, and not "
+    "at all where less was used since."
+)
+
+
+def price_changed_later(closings: Sequence[Closing]) -> bool:
+    """Whether what is sent of a slice now has another price than what was sent of it before."""
+    return any(closing.price_changed_later for closing in closings)
 
 
 def half_closed_sentence(closings: Sequence[Closing], seen: Outlook) -> str:

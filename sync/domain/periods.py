@@ -16,6 +16,10 @@ class Period:
 
     span: Span
     closes_at: datetime
+    price_ended: bool = False
+    """It closes with a price that was changed or taken off."""
+    price_changed_later: bool = False
+    """A part of a period after which another price of the same meter came."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +110,9 @@ def _pieces(item: BilledItem, report_from: datetime | None) -> Iterable[_Piece]:
         for span in subtract(Span(start, end), unbilled):
             yield _Piece(
                 span=span,
-                closings=(Closing(period.closes_at, item.id),),
+                closings=(
+                    Closing(period.closes_at, item.id, period.price_ended, period.price_changed_later),
+                ),
                 ends_for_good=span.end != period.span.end or _stops_at(span.end, item.ends_at, unbilled),
             )
 

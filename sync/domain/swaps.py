@@ -1,7 +1,7 @@
 """Prices of a subscription item that follow each other, and what a change does to a billing period."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Protocol
@@ -20,6 +20,11 @@ class PriceChange:
     at: datetime
     before: str
     after: str
+    subscription: str = ""
+    created_at: datetime | None = None
+    """When the item came to be."""
+    period: Span | None = None
+    """Its billing period before the change."""
 
 
 class SwapSource(Protocol):
@@ -64,22 +69,30 @@ def cut_at_swaps(
     Source: https://docs.stripe.com/billing/subscriptions/usage-based/manage-billing
     """
     for period in periods:
-        swaps = [one for one in pairwise(prices) if _is_in(period, one[0].end)]
-        closes_at = min(period.closes_at, period.span.end) if swaps else period.closes_at
-        end = period.span.end
-        last = prices[-1].end
-        if last and period.span.start < last < end:
-            # Taken off: what was not reported by then is on no invoice, nor what is used from then on.
-            closes_at = end = last
-        parts: list[Period] = []
-        for old, new in reversed(swaps):
-            at = old.end
-            if at is None or not period.span.start < at < end:
-                continue
-            parts.append(Period(span=Span(at, end), closes_at=closes_at))
-            end = at
-            closes_at = closes_at if keeps_usage and old.meter == new.meter else at
-        yield from (Period(span=Span(period.span.start, end), closes_at=closes_at), *reversed(parts))
+        yield from _parts(period, prices, keeps_usage=keeps_usage)
+
+
+def _parts(period: Period, prices: Sequence[PriceStretch], *, keeps_usage: bool) -> list[Period]:
+    """Cut a period from its end on: a part may close when the one after it does."""
+    swaps = [one for one in pairwise(prices) if _is_in(period, one[0].end)]
+    closes_at = min(period.closes_at, period.span.end) if swaps else period.closes_at
+    part = replace(period, closes_at=closes_at)
+    last = prices[-1].end
+    if last and period.span.start < last < period.span.end:
+        # Taken off: what was not reported by then is on no invoice, nor what is used from then on.
+        part = replace(part, span=Span(period.span.start, last), closes_at=last, price_ended=True)
+    parts: list[Period] = []
+    for old, new in reversed(swaps):
+        at = old.end
+        if at is None or not period.span.start < at < part.span.end:
+            continue
+        parts.append(replace(part, span=Span(at, part.span.end)))
+        part = replace(part, span=Span(period.span.start, at))
+        if keeps_usage and old.meter == new.meter:
+            part = replace(part, price_changed_later=True)
+        else:
+            part = replace(part, closes_at=at, price_ended=True, price_changed_later=False)
+    return [part, *reversed(parts)]
 
 
 def other_meters(prices: Sequence[PriceStretch], meter: int) -> list[Span]:

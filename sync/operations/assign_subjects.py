@@ -4,13 +4,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Case, Exists, F, Max, OuterRef, QuerySet, When
 
 from sync.domain.statuses import NEVER_BILLED
 from sync.domain.timeline import HOUR, ceil_to, floor_to
-from sync.models import Customer, Enrolment, Finding, Subject, Subscription, SubscriptionItem
+from sync.models import Customer, Enrolment, Finding, ItemPrice, Subject, Subscription, SubscriptionItem
 from sync.operations.measure_anew import measure_customers_anew
 from sync.operations.record_findings import FoundIssue
 
@@ -37,23 +38,40 @@ def assign_subjects(*, now: datetime) -> list[FoundIssue]:
 
 
 def enrol_customers() -> int:
-    """Every customer with an item that a meter bills is enrolled on that meter; return how many are new."""
-    enrolled = Enrolment.objects.filter(customer=OuterRef("subscription__customer"), meter=OuterRef("meter"))
-    # A legacy metered price is billed by no meter, even where the item names one.
-    lacking = (
-        SubscriptionItem.objects.filter(deleted_at=None, subscription__deleted_at=None, meter__isnull=False)
-        .filter(meter=F("price__meter"))
+    """Every customer with an item that a meter bills is enrolled on that meter; return how many are new.
+
+    And on one that an item had a price of before, or that an item was on that came and went unseen.
+    """
+    living = SubscriptionItem.objects.filter(deleted_at=None, subscription__deleted_at=None)
+    before = Enrolment.objects.count()
+    _enrol(
+        # A legacy metered price is billed by no meter, even where the item names one.
+        living.filter(meter__isnull=False, meter=F("price__meter"))
         .exclude(subscription__status__in=NEVER_BILLED)
-        .filter(~Exists(enrolled))
+        .filter(~Exists(_enrolled("subscription__customer", "meter")))
         .order_by()
         .values_list("subscription__customer_id", "meter_id")
         .distinct()
     )
-    before = Enrolment.objects.count()
+    _enrol(
+        ItemPrice.objects.filter(end__isnull=False, meter__isnull=False, meter=F("price__meter"))
+        .exclude(item__subscription__status__in=NEVER_BILLED)
+        .filter(~Exists(_enrolled("item__subscription__customer", "meter")))
+        .order_by()
+        .values_list("item__subscription__customer_id", "meter_id")
+        .distinct()
+    )
+    return Enrolment.objects.count() - before
+
+
+def _enrolled(customer: str, meter: str) -> QuerySet[Enrolment]:
+    return Enrolment.objects.filter(customer=OuterRef(customer), meter=OuterRef(meter))
+
+
+def _enrol(lacking: QuerySet[Any, Any]) -> None:
     while pairs := list(lacking[:BATCH]):
         rows = [Enrolment(customer_id=customer_id, meter_id=meter_id) for customer_id, meter_id in pairs]
         Enrolment.objects.bulk_create(rows, ignore_conflicts=True)
-    return Enrolment.objects.count() - before
 
 
 def _lacking() -> QuerySet[Customer]:

@@ -51,11 +51,16 @@ def _sentences(one: SwappedUsage, units: Decimal) -> Iterator[str]:
         yield f"The price of item {whose} changed in its period, which ended at {at}."
         yield f"{what} reached Stripe after that end: they are on no invoice ({worth})."
         return
+    took_over = one.new and one.new.item_id != item.pk
     became = f"changed from {one.old.price} to {one.new.price}" if one.new else "was taken off"
+    if one.new and took_over:
+        became = f"was taken off, and {one.new.item.stripe_id} at {one.new.price} took its place,"
     yield f"Item {whose} {became} at {at}."
+    # Of an item that took another's place that is not documented.
+    bills = "Stripe probably bills" if took_over else "Stripe bills"
     if one.fate is Fate.REPRICED and one.new:
         yield (
-            f"{what} were used before and reported after: Stripe bills {_amount(one.new.price, units)} for "
+            f"{what} were used before and reported after: {bills} {_amount(one.new.price, units)} for "
             f"them; at the price when they were used it is {worth}."
         )
     elif item.subscription.billing_mode == "flexible":

@@ -1,9 +1,8 @@
 """Keep which price an item had when: Stripe shows only the one that it has."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db.models import Max
 
@@ -11,12 +10,7 @@ from sync.domain.swaps import PriceChange, path
 from sync.domain.timeline import SECOND, floor_to
 from sync.models import Finding, ItemPrice, Price, SubscriptionItem
 from sync.operations.record_findings import FoundIssue, record_findings
-from sync.ports import BillingGateway, Misconfigured, StripeSubscription
-
-OVERLAP = timedelta(minutes=5)
-"""Events are read from so long before the last look at an item: for clocks that differ."""
-Changes = Mapping[str, Sequence[PriceChange]]
-"""Stripe's id of an item → what its events say of its price, in any order."""
+from sync.operations.trace_prices import Changes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,30 +27,6 @@ class SeenPrice:
     """When it was last read before; None for a new one."""
 
 
-def trace_changes(shown: Sequence[StripeSubscription], *, stripe: BillingGateway) -> Changes:
-    """Return what Stripe's events say of items that are gone, or have another price than is stored.
-
-    Nothing is asked where nothing is different, nor where the key may not read events. One query.
-    """
-    now = {item.id: item.price_id for one in shown for item in one.items}
-    stored = SubscriptionItem.objects.filter(
-        subscription__stripe_id__in=[one.id for one in shown], deleted_at=None
-    ).values_list("stripe_id", "price__stripe_id", "fetched_at")
-    changed = {item: seen_at for item, price, seen_at in stored if now.get(item, "") != price}
-    found: dict[str, list[PriceChange]] = defaultdict(list)
-    if not changed:
-        return found
-    try:
-        for page in stripe.price_changes(since=min(changed.values()) - OVERLAP):
-            for change in page:
-                if change.item in changed:
-                    found[change.item].append(change)
-    except Misconfigured:
-        # A key that may not read events: the read itself dates what it shows.
-        found.clear()
-    return found
-
-
 def keep_prices(seen: Sequence[SeenPrice], *, changes: Changes, fetched_at: datetime) -> dict[int, datetime]:
     """Every item's prices are kept without a gap up to what was seen; return when those changed first.
 
@@ -66,30 +36,47 @@ def keep_prices(seen: Sequence[SeenPrice], *, changes: Changes, fetched_at: date
     """
     rows = ItemPrice.objects.filter(item__in=[one.item_id for one in seen], end=None)
     kept = {row.item_id: row for row in rows.select_related("price")}
-    _begin([one for one in seen if one.item_id not in kept and one.price])
+    begun = _begin([one for one in seen if one.item_id not in kept and one.price], changes)
     known = [(one, kept[one.item_id]) for one in seen if one.item_id in kept]
     _correct_meters([pair for pair in known if pair[0].price == pair[1].price.stripe_id])
     swapped = [one for one, row in known if one.price != row.price.stripe_id]
-    return _swap(swapped, changes, fetched_at) if swapped else {}
+    return begun | (_swap(swapped, changes, fetched_at) if swapped else {})
 
 
-def _begin(seen: Sequence[SeenPrice]) -> None:
-    """New items have their first price, and one that was taken to be gone goes on from there."""
+def _begin(seen: Sequence[SeenPrice], changes: Changes) -> dict[int, datetime]:
+    """New items have their prices, and one that was taken to be gone goes on from there.
+
+    Return since when those have another meter that had other prices before.
+    """
     if not seen:
-        return
+        return {}
     ended = ItemPrice.objects.filter(item__in=[one.item_id for one in seen]).order_by("item")
     ends = dict(ended.values_list("item").annotate(last=Max("end")))
-    rows = [
-        ItemPrice(
-            item_id=one.item_id,
-            price_id=one.price_id,
-            meter_id=one.meter_id,
-            start=ends.get(one.item_id) or one.created_at,
-        )
-        for one in seen
-    ]
-    # Another sync may keep the same meanwhile; its row serves as well as ours.
+    steps = {one.item_id: _first_steps(one, changes) for one in seen if one.item_id not in ends}
+    prices = _prices(change for found in steps.values() for change in found)
+    rows: list[ItemPrice] = []
+    for one in seen:
+        start, found = ends.get(one.item_id) or one.created_at, steps.get(one.item_id, [])
+        first = ItemPrice(item_id=one.item_id, price_id=one.price_id, meter_id=one.meter_id, start=start)
+        if found and all(change.before in prices for change in found):
+            was = prices[found[0].before]
+            first.price_id, first.meter_id = was.pk, was.meter_id
+            rows += _follow(one, first, found, prices)
+        rows.append(first)
+    # Another sync may keep the same meanwhile; its rows serve as well as ours.
     ItemPrice.objects.bulk_create(rows, ignore_conflicts=True)
+    return {row.item_id: row.end for row in rows if row.end}
+
+
+def _first_steps(one: SeenPrice, changes: Changes) -> list[PriceChange]:
+    """Return what became of a new item's first price."""
+    found = sorted(changes.get(one.item, ()), key=lambda change: change.at)
+    return path(found, before=found[0].before, after=one.price) if found else []
+
+
+def _prices(changes: Iterable[PriceChange]) -> dict[str, Price]:
+    named = {price for change in changes for price in (change.before, change.after)} - {""}
+    return {row.stripe_id: row for row in Price.objects.filter(stripe_id__in=named)} if named else {}
 
 
 def _correct_meters(pairs: Sequence[tuple[SeenPrice, ItemPrice]]) -> None:
@@ -113,9 +100,14 @@ def _swap(swapped: Sequence[SeenPrice], changes: Changes, fetched_at: datetime) 
         one.item_id: path(changes.get(one.item, ()), before=row.price.stripe_id, after=one.price)
         for one, row in due
     }
-    named = {change.after for found in steps.values() for change in found} - {""}
-    prices = {row.stripe_id: row for row in Price.objects.filter(stripe_id__in=named)}
-    new = [row for one, old in due for row in _follow(one, old, steps[one.item_id], prices, fetched_at)]
+    prices = _prices(change for found in steps.values() for change in found)
+    new: list[ItemPrice] = []
+    for one, old in due:
+        found = steps[one.item_id]
+        if not found or not all(change.after in {"", *prices} for change in found):
+            found = [PriceChange(item=one.item, at=floor_to(fetched_at, SECOND), before="", after=one.price)]
+            old.not_before = one.last_seen_at
+        new += _follow(one, old, found, prices)
     ItemPrice.objects.bulk_update([row for _, row in due], ["end", "not_before"])
     ItemPrice.objects.bulk_create(new)
     record_findings(_undated([old for _, old in due if old.not_before]), now=fetched_at)
@@ -123,13 +115,9 @@ def _swap(swapped: Sequence[SeenPrice], changes: Changes, fetched_at: datetime) 
 
 
 def _follow(
-    one: SeenPrice, old: ItemPrice, steps: Sequence[PriceChange], prices: Mapping[str, Price], now: datetime
+    one: SeenPrice, old: ItemPrice, steps: Sequence[PriceChange], prices: Mapping[str, Price]
 ) -> Iterator[ItemPrice]:
     """End a price, and yield those that followed it."""
-    known = all(change.after in prices for change in steps if change.after)
-    if not steps or not known:
-        steps = [PriceChange(item=one.item, at=floor_to(now, SECOND), before="", after=one.price)]
-        old.not_before = one.last_seen_at
     for change in steps:
         # Two changes in one second, or clocks that differ: none lasted shorter than a second.
         at = old.end = max(change.at, old.start + SECOND)

@@ -1,7 +1,7 @@
 """Mirror who is billed for what: subscriptions of every status and their items."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
@@ -10,12 +10,13 @@ from sync.domain.cycles import Cycle
 from sync.domain.periods import item_start
 from sync.domain.statuses import BILLABLE, PAUSED
 from sync.models import Meter, Price, Subscription, SubscriptionItem
-from sync.operations.keep_prices import Changes, SeenPrice, keep_prices, trace_changes
+from sync.operations.keep_prices import SeenPrice, keep_prices
 from sync.operations.measure_anew import measure_from, measure_swapped
 from sync.operations.mirror_catalog import CatalogMirror
 from sync.operations.mirror_pauses import resumed_at, store_pauses
 from sync.operations.mirror_periods import Beginning, SeenPeriod, store_periods
 from sync.operations.store_rows import Row, store_rows
+from sync.operations.trace_prices import Changes, PriceTrace, came_and_went
 from sync.ports import StripeItem, StripeSubscription
 
 EVER = datetime.min.replace(tzinfo=UTC)
@@ -29,6 +30,7 @@ class SubscriptionMirror:
     invoice_grace: timedelta
     pinned_at: datetime
     """When this database first met its account: what began later is ours from its beginning."""
+    trace: PriceTrace = field(default_factory=PriceTrace)
 
     def store(self, subscriptions: Sequence[StripeSubscription], *, fetched_at: datetime) -> None:
         """Store a page, all of it or nothing: what a change makes billable is seen only in the change itself.
@@ -38,12 +40,12 @@ class SubscriptionMirror:
         # A subscription of a v2 account has no customer: no event could name whom it is for.
         billed = [subscription for subscription in subscriptions if subscription.customer_id]
         customers = self.catalog.customer_ids(one.customer_id for one in billed)
-        changes = trace_changes(billed, stripe=self.catalog.stripe)
+        changes = self.trace.changes(billed, stripe=self.catalog.stripe, pinned_at=self.pinned_at)
         prices = self.catalog.price_ids(
             price
             for price in (
                 *(item.price_id for one in billed for item in one.items),
-                *(change.after for found in changes.values() for change in found),
+                *(price for found in changes.values() for one in found for price in (one.before, one.after)),
             )
             if price
         )
@@ -69,6 +71,8 @@ class SubscriptionMirror:
         self, fresh: Sequence["_Fresh"], prices: Mapping[str, int], changes: Changes, *, fetched_at: datetime
     ) -> None:
         pairs = [(one, item) for one in fresh for item in one.shown.items if item.price_id]
+        lost = self._lost_items(fresh, changes)
+        pairs += lost
         terms = _terms_of(prices.values(), {item.om_meter for _, item in pairs})
         rows = [
             _item_row(item, subscription_id=one.id, price_id=prices[item.price_id], terms=terms)
@@ -80,14 +84,19 @@ class SubscriptionMirror:
         gone = SubscriptionItem.objects.filter(
             subscription_id__in=[one.id for one in fresh], deleted_at=None, fetched_at__lt=fetched_at
         ).exclude(stripe_id__in=stored.ids.keys())
-        removed = list(gone)
+        removed = [
+            *gone,
+            *SubscriptionItem.objects.filter(stripe_id__in=[item.id for _, item in lost]).order_by("pk"),
+        ]
         self.catalog.tally.add("items", seen=len(rows), changed=stored.changed + len(removed))
         shown = [
             _seen_price(row, item_id=stored.ids[item.id], price=item.price_id, before=before.get(item.id))
             for (_, item), row in zip(pairs, rows, strict=True)
             if item.id not in stored.stale
         ]
-        swapped = keep_prices([*shown, *map(_gone, removed)], changes=changes, fetched_at=fetched_at)
+        swapped = keep_prices(shown, changes=changes, fetched_at=fetched_at)
+        if removed:
+            swapped |= keep_prices([_gone(item) for item in removed], changes=changes, fetched_at=fetched_at)
         for item in removed:
             item.deleted_at, item.fetched_at = swapped.get(item.pk, fetched_at), fetched_at
         SubscriptionItem.objects.bulk_update(removed, ["deleted_at", "fetched_at"])
@@ -107,6 +116,15 @@ class SubscriptionMirror:
         ]
         changed = store_periods(periods, invoice_grace=self.invoice_grace)
         self.catalog.tally.add("periods", seen=len(periods), changed=changed)
+
+    def _lost_items(self, fresh: Sequence["_Fresh"], changes: Changes) -> list[tuple["_Fresh", StripeItem]]:
+        """Return items that came and went between two reads, as events show them: they were billed, too."""
+        found = [(one, item) for one in fresh for item in came_and_went(one.shown, changes)]
+        known = SubscriptionItem.objects.filter(stripe_id__in=[item.id for _, item in found])
+        stored = set(known.values_list("stripe_id", flat=True)) if found else set()
+        return [
+            (one, item) for one, item in found if item.id not in stored and item.created_at >= self.pinned_at
+        ]
 
     def _period(self, item: StripeItem, one: StripeSubscription, *, item_id: int, cycle: Cycle) -> SeenPeriod:
         end = item.period_end

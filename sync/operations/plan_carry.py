@@ -9,7 +9,7 @@ from decimal import Decimal
 from django.db.models import F
 
 from sync.domain.accounts import account_of
-from sync.domain.closings import OLDEST_EVENT, Outlook, outlook
+from sync.domain.closings import OLDEST_EVENT, Outlook, outlook, price_changed_later
 from sync.domain.periods import billable_stretches
 from sync.domain.pricing import Money
 from sync.domain.quantities import as_text, exact_sum
@@ -20,6 +20,7 @@ from sync.models import BillingPeriod, Meter, UsageReport
 from sync.ports import InvalidInput
 from sync.queries.amounts import UnitMove, amounts_of
 from sync.queries.held_units import Asked, held_units
+from sync.queries.item_prices import span_at, swapped_items
 from sync.queries.planning import EnrolmentToPlan, LedgerRow, Scope, enrolments_to_plan, rows_by_slice
 
 Status = UsageReport.Status
@@ -163,7 +164,9 @@ def _fit(piece: Slice, one: EnrolmentToPlan, now: datetime) -> Target | None:
     is_open = not seen.is_late and not seen.is_half_closed and seen.closes_at - MARGIN > now
     billed_by = {closing.item for closing in piece.closings}
     goes_on = all(item.goes_on(piece.event_at, now=now) for item in one.items if item.id in billed_by)
-    return Target(piece=piece, outlook=seen) if is_open and goes_on else None
+    # What is sent of a slice from before a change of price has the later price, and a line that may be short.
+    fits = is_open and goes_on and not price_changed_later(piece.closings)
+    return Target(piece=piece, outlook=seen) if fits else None
 
 
 def _measured_slices(one: EnrolmentToPlan, meter: Meter, since: datetime, now: datetime) -> list[Slice]:
@@ -211,16 +214,20 @@ class _Floors:
         if not by_enrolment:
             return {}
         instants = [target.piece.event_at for _report, target in by_enrolment.values()]
-        periods = BillingPeriod.objects.filter(
-            item__subscription__customer__enrolments__in=by_enrolment,
-            item__meter=F("item__subscription__customer__enrolments__meter"),
-            start__lte=max(instants),
-            end__gt=min(instants),
-        ).values_list("item__subscription__customer__enrolments", "start", "end")
+        periods = list(
+            BillingPeriod.objects.filter(
+                item__subscription__customer__enrolments__in=by_enrolment,
+                item__meter=F("item__subscription__customer__enrolments__meter"),
+                start__lte=max(instants),
+                end__gt=min(instants),
+            ).values_list("item__subscription__customer__enrolments", "item", "start", "end")
+        )
+        swapped = swapped_items(item for _pk, item, _start, _end in periods)
         asked = [
-            Asked(pk, Span(start, end))
-            for pk, start, end in periods
-            if start <= by_enrolment[pk][1].piece.event_at < end
+            # What was billed at an earlier price is on a line of its own.
+            Asked(pk, span_at(at, Span(start, end), swapped.get(item, ())))
+            for pk, item, start, end in periods
+            if start <= (at := by_enrolment[pk][1].piece.event_at) < end
         ]
         held: dict[int, list[Decimal]] = defaultdict(list)
         for one, units in zip(asked, held_units(asked), strict=True):

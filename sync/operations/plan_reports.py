@@ -5,7 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sync.domain.closings import OLDEST_EVENT, half_closed_sentence
+from sync.domain.closings import (
+    LOWERED_LATE,
+    OLDEST_EVENT,
+    half_closed_sentence,
+    late_sentence,
+    price_changed_later,
+)
 from sync.domain.drift import EMPTY_ANSWER, OTHER_GROUPS, brake_reason
 from sync.domain.filters import Filters
 from sync.domain.periods import billable_stretches
@@ -220,23 +226,28 @@ def _decide(report: PlannedReport, meter: Meter, brake: str) -> None:
                 "lower the meter's decimals or give it a smaller scale."
             ),
         )
-    elif report.outlook.is_late and not (brake and report.target < report.accounted):
-        report.status, report.error = (
-            Status.LATE,
-            (
-                f"Its billing period closed at {report.outlook.closes_at:%Y-%m-%d %H:%M} UTC; Stripe would "
-                "put this on no invoice."
-            ),
-        )
+    elif (report.outlook.is_late or _is_lowered_late(report)) and not (brake and _lowers(report)):
+        report.status = Status.LATE
+        late = report.outlook.is_late
+        report.error = late_sentence(report.piece.closings, report.outlook) if late else LOWERED_LATE
     elif why := list(_why_held(report, meter, brake)):
         report.status, report.error = Status.HELD, " ".join(why)
         report.half_closed = report.outlook.is_half_closed and len(why) == 1
 
 
+def _lowers(report: PlannedReport) -> bool:
+    return report.target < report.accounted
+
+
+def _is_lowered_late(report: PlannedReport) -> bool:
+    """Whether it would take units off at another price than they were billed at."""
+    return _lowers(report) and price_changed_later(report.piece.closings)
+
+
 def _why_held(report: PlannedReport, meter: Meter, brake: str) -> Iterator[str]:
     if report.outlook.is_half_closed:
         yield half_closed_sentence(report.piece.closings, report.outlook)
-    if brake and report.target < report.accounted:
+    if brake and _lowers(report):
         yield brake
     if meter.max_units_per_slice is not None and abs(report.quantity) > meter.max_units_per_slice:
         yield (

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from sync.domain.accounts import account_of
-from sync.domain.closings import Outlook, outlook
+from sync.domain.closings import Outlook, outlook, price_changed_later
 from sync.domain.drift import Change
 from sync.domain.identifiers import report_identifier
 from sync.domain.quantities import as_text, billed_units, fits_the_ledger, has_moved
@@ -109,13 +109,12 @@ class _Reading:
 
 def _plan_slice(plan: EnrolmentPlan, reading: _Reading, rows: list[LedgerRow], meter: Meter) -> None:
     """Add the next revision of one slice, if it needs one, and what becomes of those that wait."""
-    seen = reading.outlook
     plan.closings |= {
         row.id: closes_at
         for row in rows
         if row.status in _MAY_YET_BE_SENT and (closes_at := _closes_at(row, reading)) != row.closes_at
     }
-    doubtful = {row.id: row for row in rows if _is_decided_anew(row, seen)}
+    doubtful = {row.id: row for row in rows if _is_decided_anew(row, reading)}
     # Until that is decided they are as if they had just been planned: none was ever sent.
     rows = [replace(row, status=Status.PENDING) if row.id in doubtful else row for row in rows]
     standing = [row for row in rows if row.status not in UsageReport.WITHDRAWN]
@@ -185,13 +184,15 @@ def _report(
     )
 
 
-def _is_decided_anew(row: LedgerRow, seen: Outlook) -> bool:
+def _is_decided_anew(row: LedgerRow, reading: _Reading) -> bool:
     """Whether its periods close otherwise than its status says.
 
     What a person released is not held again for what that person knew; what may have been sent stays.
     """
+    seen = reading.outlook
     if row.status == Status.LATE:
-        return not seen.is_late
+        stays_late = row.value < 0 and price_changed_later(reading.piece.closings)
+        return not seen.is_late and not stays_late
     if row.is_held_half_closed:
         return not seen.is_half_closed
     waits = row.status == Status.PENDING and not row.maybe_arrived

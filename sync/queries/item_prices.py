@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sync.domain.swaps import EVER, FOR_EVER
 from sync.domain.timeline import Span
@@ -41,6 +42,12 @@ def price_spans(kept: Sequence[ItemPrice]) -> list[tuple[ItemPrice, Span]]:
     """Return an item's prices, in order, with how long it had each; the first one counts from ever."""
     starts = [row.start if number else EVER for number, row in enumerate(kept)]
     return [(row, Span(start, row.end or FOR_EVER)) for start, row in zip(starts, kept, strict=True)]
+
+
+def span_at(at: datetime, period: Span, kept: Sequence[ItemPrice]) -> Span:
+    """Return the part of a period in which an item had the price of this instant."""
+    inside = (period.meet(span) for _row, span in price_spans(kept) if span.start <= at < span.end)
+    return next(inside, None) or period
 
 
 def _parts(item: SubscriptionItem, span: Span, kept: Sequence[ItemPrice]) -> list[PricePart]:

@@ -37,6 +37,7 @@ class SwappedUsage:
 
     old: ItemPrice
     new: ItemPrice | None
+    """What came after; of an item that was taken off, the price of one that took its place on the meter."""
     fate: Fate
     enrolment_id: int
     span: Span
@@ -101,7 +102,7 @@ class _Row:
     end: datetime
     value: Decimal
     arrived_at: datetime | None
-    """None for what waits, or was written off, as too late."""
+    """None for what waits, or was written off."""
 
 
 def swapped_usage(*, since: datetime) -> list[SwappedUsage]:
@@ -115,12 +116,12 @@ def swapped_usage(*, since: datetime) -> list[SwappedUsage]:
     prices: dict[int, list[ItemPrice]] = defaultdict(list)
     for row in rows.order_by("item", "start"):
         prices[row.item_id].append(row)
-    periods = _periods(prices, since=since)
+    periods, heirs = _periods(prices, since=since), _heirs(prices.values())
     enrolments = _enrolments(prices.values())
     asked = [
         one
         for item, mine in prices.items()
-        for one in _stretches(mine, periods[item], enrolments)
+        for one in _stretches(mine, periods[item], enrolments, heirs)
         if one.span.end > since
     ]
     for first in range(0, len(asked), CHUNK):
@@ -142,12 +143,43 @@ def _enrolments(prices: Iterable[Sequence[ItemPrice]]) -> Mapping[tuple[int, int
     return {(customer, meter): pk for pk, customer, meter in rows.values_list("pk", "customer", "meter")}
 
 
+def _heirs(prices: Iterable[Sequence[ItemPrice]]) -> Mapping[int, ItemPrice]:
+    """Return for prices of items that were taken off (local ids) that of an item that took its place, if any.
+
+    One query where there are any.
+    """
+    gone = [mine[-1] for mine in prices if mine[-1].end]
+    if not gone:
+        return {}
+    others: dict[tuple[int, int | None], list[ItemPrice]] = defaultdict(list)
+    rows = ItemPrice.objects.filter(
+        item__subscription__customer__in={one.item.subscription.customer_id for one in gone},
+        price__meter__in={one.price.meter_id for one in gone if one.price.meter_id},
+    ).select_related("item__subscription", "price__meter")
+    for row in rows.order_by("start"):
+        others[row.item.subscription.customer_id, row.price.meter_id].append(row)
+    found: dict[int, ItemPrice] = {}
+    for one in gone:
+        for other in others[one.item.subscription.customer_id, one.price.meter_id]:
+            if other.item_id != one.item_id and _took_its_place(one, other):
+                found[one.pk] = other
+    return found
+
+
+def _took_its_place(gone: ItemPrice, other: ItemPrice) -> bool:
+    at = gone.end or FOR_EVER
+    return other.start - MINUTE <= at < (other.end or FOR_EVER)
+
+
 def _stretches(
-    prices: Sequence[ItemPrice], periods: Sequence[Period], enrolments: Mapping[tuple[int, int], int]
+    prices: Sequence[ItemPrice],
+    periods: Sequence[Period],
+    enrolments: Mapping[tuple[int, int], int],
+    heirs: Mapping[int, ItemPrice],
 ) -> Iterator[SwappedUsage]:
     subscription = prices[0].item.subscription
     stretches = [PriceStretch(meter=one.price.meter_id, start=one.start, end=one.end) for one in prices]
-    following = [*prices[1:], None]
+    following = [*prices[1:], heirs.get(prices[-1].pk)]
     changed = [one.end for one in prices if one.end]
     for old, new in zip(prices, following, strict=True):
         meter = old.price.meter
@@ -160,7 +192,7 @@ def _stretches(
                 continue
             for part in cut_at_swaps([period], stretches, keeps_usage=flexible):
                 if part.span.end == old.end != period.span.end:
-                    yield from _fates(part, old, new, enrolment)
+                    yield from _fates(part, period, old, new, enrolment)
                 elif part.span.end == period.span.end and old.start < period.span.end and _has(old, period):
                     yield _fate(Fate.AFTER_THE_END, part, old, None, enrolment, Span(part.span.end, FOR_EVER))
 
@@ -170,14 +202,19 @@ def _has(price: ItemPrice, period: Period) -> bool:
     return price.end is None or price.end >= period.span.end
 
 
-def _fates(part: Period, old: ItemPrice, new: ItemPrice | None, enrolment: int) -> Iterator[SwappedUsage]:
+def _fates(
+    part: Period, period: Period, old: ItemPrice, new: ItemPrice | None, enrolment: int
+) -> Iterator[SwappedUsage]:
+    at = part.span.end
     if old.item.subscription.billing_mode != "flexible":
         yield _fate(Fate.NOT_BILLED, part, old, new, enrolment, Span(EVER, FOR_EVER))
         return
-    yield _fate(Fate.NOT_BILLED, part, old, new, enrolment, Span(part.closes_at, FOR_EVER))
-    if part.span.end < part.closes_at:
-        arrived = Span(part.span.end, part.closes_at)
-        yield _fate(Fate.REPRICED, part, old, new, enrolment, arrived)
+    # Where the meter goes on, what arrives later has the price that came, until the period ends.
+    goes_on = new is not None and new.price.meter_id == old.price.meter_id
+    too_late = max(part.closes_at, period.span.end) if goes_on else part.closes_at
+    yield _fate(Fate.NOT_BILLED, part, old, new, enrolment, Span(too_late, FOR_EVER))
+    if at < too_late:
+        yield _fate(Fate.REPRICED, part, old, new, enrolment, Span(at, too_late))
 
 
 def _fate(
@@ -194,7 +231,7 @@ def _read(asked: Sequence[SwappedUsage]) -> None:
     by_enrolment: dict[int, list[SwappedUsage]] = defaultdict(list)
     for one in asked:
         by_enrolment[one.enrolment_id].append(one)
-    too_late = Q(status=Status.LATE) | Q(status=Status.DISMISSED, written_off=True)
+    too_late = Q(status__in=(Status.LATE, Status.HELD)) | Q(status=Status.DISMISSED, written_off=True)
     rows = (
         UsageReport.objects.filter(Q(status=Status.DELIVERED) | too_late)
         .filter(wanted)

@@ -8,6 +8,7 @@ import pytest
 from sync.models import Finding, ItemPrice, Meter, SubscriptionItem, UsageReport
 from sync.operations.plan_carry import plan_carry
 from sync.operations.redefine_meter import Definition, redefine_meter
+from sync.ports import InvalidInput
 from sync.wiring import connect
 from tests.office import dialog_url, text_of
 from tests.world import Metered, Subscriber, World
@@ -118,6 +119,31 @@ class TestTheHistory:
         assert old.not_before == START
         (said,) = messages("swap_undated")
         assert "between 2026-03-10 09:00:33 UTC and 2026-03-20 15:20:17 UTC" in said
+
+    def test_begins_before_anybody_saw_the_item(self, world, tokens, calls):
+        ada = subscriber(world, tokens)
+        world.use("ada", 5, SWAP - HOUR)
+        world.at(SWAP)
+        swap(world, ada, calls.price)
+        world.use("ada", 11, SWAP + MINUTE, "calls")
+        world.at(SWAP + 2 * HOUR)
+        world.report()
+        kept = ItemPrice.objects.order_by("start").values_list("meter__event_name", "start", "end")
+        assert list(kept) == [("tokens", START, SWAP), ("calls", SWAP, None)]
+        assert (rows(tokens, "late"), rows(calls, "delivered")) == ([5], [11])
+
+    def test_has_items_that_came_and_went_unseen(self, world, tokens):
+        ada = subscriber(world, tokens)
+        world.use("ada", 5, SWAP - HOUR)
+        world.at(SWAP)
+        items = [{"id": ada.item, "deleted": True}, {"price": another_price(world, tokens)}]
+        world.stripe("POST", f"/subscriptions/{ada.subscription}", items=items)
+        world.use("ada", 11, SWAP + MINUTE)
+        world.at(SWAP + 2 * HOUR)
+        world.report()
+        gone = SubscriptionItem.objects.get(stripe_id=ada.item)
+        assert (gone.created_at, gone.deleted_at) == (START, SWAP)
+        assert (rows(tokens, "late"), rows(tokens, "delivered")) == ([5], [11])
 
     def test_ends_with_an_item_that_is_taken_off(self, world, tokens, calls):
         ada = subscriber(world, tokens)
@@ -391,3 +417,35 @@ def test_what_is_carried_costs_what_its_price_was(world, tokens):
     plan = plan_carry(late, now=world.now)
     assert [money.text for money in (*plan.amounts_then, *plan.amounts_now)] == ["0.05 USD", "0.10 USD"]
     assert not plan.amounts_agree
+
+
+def test_what_turns_out_to_be_less_than_was_billed_at_an_old_price_waits_for_a_person(world, tokens):
+    ada = subscriber(world, tokens)
+    world.sync()
+    world.use("ada", 500, SWAP - 2 * HOUR)
+    world.use("ada", 1, SWAP - 2 * HOUR - MINUTE)
+    world.at(SWAP - 15 * MINUTE)
+    world.report()
+    world.at(SWAP)
+    swap(world, ada, another_price(world, tokens))
+    lost = SWAP - 2 * HOUR - MINUTE
+    world.forget(
+        meter="tokens", subject="ada", **{"from": lost.isoformat(), "to": (lost + MINUTE).isoformat()}
+    )
+    for _ in range(2):
+        world.later(hours=1)
+        world.report()
+    (late,) = UsageReport.objects.filter(status="late").select_related(
+        "enrolment__meter", "enrolment__customer"
+    )
+    assert (late.value, "at the price that came" in late.error) == (-1, True)
+    # Nothing was used since, so there is nothing to take it off.
+    with pytest.raises(InvalidInput, match="takes 1 units away"):
+        plan_carry(late, now=world.now)
+    world.use("ada", 3, world.now - HOUR)
+    world.later(hours=1)
+    world.report()
+    plan = plan_carry(late, now=world.now)
+    assert [money.text for money in (*plan.amounts_then, *plan.amounts_now)] == ["-0.01 USD", "-0.02 USD"]
+    world.at(END + 2 * HOUR)
+    assert lines(world, ada) == [(Decimal(3), 6), (Decimal(501), 501)]

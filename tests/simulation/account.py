@@ -42,6 +42,8 @@ class Period:
     free: bool = False
     surprise: bool = False
     """Nobody could know its end before it was there: slices that were cut earlier reach over it."""
+    left: str = ""
+    """How the item left its price at the end of it: "swap", "move" or "replace"."""
 
     def __contains__(self, at: int) -> bool:
         """Whether the instant lies in it."""
@@ -73,6 +75,16 @@ class Contract:
     """It was cancelled at once without an invoice: Stripe drops what its last period holds."""
     pauses: list[tuple[int, int | None]] = field(default_factory=list)
     surprises: set[int] = field(default_factory=set)
+    price: str = ""
+    mode: str = "flexible"
+    left: str = ""
+    """How it ended, if its price changed: another of the same meter ("swap"), of another meter ("move"), or a
+    new item of the same meter ("replace"). What follows is a contract of its own."""
+
+    @property
+    def key(self) -> str:
+        """Return what lines of invoices name: item and price."""
+        return f"{self.item} {self.price}"
 
     def lives_at(self, at: int) -> bool:
         """Whether it goes on at this instant."""
@@ -103,11 +115,12 @@ class Contract:
 
     def _period(self, start: int, end: int) -> Period:
         return Period(
-            item=self.item,
+            item=self.key,
             start=start,
             end=end,
             free=self.trial_ends_at is not None and start < self.trial_ends_at,
-            surprise=end in self.surprises,
+            surprise=end in self.surprises or bool(self.left and end == self.ends_at),
+            left=self.left if end == self.ends_at else "",
         )
 
 
@@ -198,13 +211,27 @@ class Account:
         period = periods[index]
         if period.free:
             return Placed(one, frozenset([None]), "used in a trial")
-        placed = self._anywhere_unseen(self._slip(one, periods, index, step), periods)
+        placed = self._repriced(self._slip(one, periods, index, step), periods, index)
+        placed = self._anywhere_unseen(placed, periods)
         rules = [rule for rule in self._rules(one, periods, placed.places, step) if rule]
         return Placed(one, placed.places | {None}, rules[0]) if rules else placed
 
+    def _repriced(self, placed: Placed, periods: list[Period], index: int) -> Placed:
+        """Let usage from before a change to a price of the same meter have the new one, if reported after it.
+
+        In flexible billing mode; so is what a new item bills that takes an old one's place.
+        https://docs.stripe.com/billing/subscriptions/usage-based/manage-billing
+        """
+        period = periods[index]
+        following = next((p for p in periods if p.start == period.end), None)
+        contract = next(contract for contract in self.contracts if contract.key == period.item)
+        if period.left not in ("swap", "replace") or following is None or contract.mode != "flexible":
+            return placed
+        return Placed(placed.usage, placed.places | {following.key}, "reported after its price had changed")
+
     def _anywhere_unseen(self, placed: Placed, periods: list[Period]) -> Placed:
         """Let usage of an unseen period lie in any other: where an anchor moved, their ends are guessed."""
-        moved = {one.item for one in self.contracts if one.surprises}
+        moved = {one.key for one in self.contracts if one.surprises}
         unseen = {
             period.key
             for period in periods
@@ -220,7 +247,7 @@ class Account:
         """Yield why Stripe may bill nothing of one of these periods."""
         for period in periods:
             if period.key in places:
-                contract = next(contract for contract in self.contracts if contract.item == period.item)
+                contract = next(contract for contract in self.contracts if contract.key == period.item)
                 yield _paused(contract, one.at, period, step)
                 yield _dropped(contract, period)
                 yield self._ended_unseen(period)
@@ -228,7 +255,7 @@ class Account:
     def _ended_unseen(self, period: Period) -> str:
         """Say whether nobody read Stripe between an end that came as a surprise and its final invoice."""
         in_time = any(period.end <= look < period.end + GRACE for look in self.looks_at_stripe)
-        if FEATURES["invoices are read back"] or in_time or not period.surprise:
+        if FEATURES["invoices are read back"] or in_time or not period.surprise or period.left:
             return ""
         return "nobody saw that its period had ended before its invoice was final"
 
@@ -276,7 +303,7 @@ def _dropped(contract: Contract, period: Period) -> str:
 
     https://docs.stripe.com/billing/subscriptions/cancel
     """
-    if contract.ends_at is None:
+    if contract.ends_at is None or contract.left:
         return ""
     if contract.discarded and contract.ends_at == period.end:
         return "cancelled at once, without an invoice"

@@ -4,6 +4,7 @@ A `Random` decides, so that a seed, or hypothesis, can: `st.randoms(use_true_ran
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from random import Random
 from typing import TypeVar
@@ -33,6 +34,7 @@ SWITCHES = {
     "graduated_lines": "each_tier",
 }
 """What Stripe may do as well where it is not established what it does."""
+SWAPS = ("swap", "replace", "move") if FEATURES["moved items"] else ()
 MOST_WORK, MOST_WORK_WHEN_BUSY = 10, 40
 POINTS = (
     "mirrored",
@@ -68,6 +70,7 @@ class _Drawing:
         """Whether far more happens than in most lives: some hundred reports."""
         self.contracts: list[Contract] = []
         self.meters: list[str] = []
+        self.swaps: list[int] = []
 
     def pick(self, choices: Sequence[T]) -> T:
         return choices[self.random.randrange(len(choices))]
@@ -97,7 +100,7 @@ class _Drawing:
     # --- customers -----------------------------------------------------------------------------------------
 
     def _customer(self, name: str) -> None:
-        meter = self.pick(self.meters)
+        meter = self.pick([one for one in self.meters if not one.endswith("b")])
         begins = self.start + (0 if self.chance(50) else self.random.randrange(20 * DAY))
         ends = self._contract(name, meter, begins)
         if ends is not None and self.chance(40):
@@ -110,7 +113,9 @@ class _Drawing:
         back = self.random.randrange(10 * DAY) if not trial and self.chance(8) else 0
         length = {"month": 28 * DAY, "week": 7 * DAY, "day": DAY}[every]
         anchor = self.random.randrange(1, length) if not trial and not back and self.chance(20) else 0
-        options = {"every": every, "trial": trial, "back": back, "anchor": anchor}
+        change = self.pick(("", "", "", "cancel", "cancel", "anchor", "pause", *SWAPS))
+        mode = "classic" if change in SWAPS and not back and self.chance(30) else ""
+        options = {"every": every, "trial": trial, "back": back, "anchor": anchor, "mode": mode}
         self.add(begins, "subscribe", name, meter, *(f"{k}={v}" for k, v in options.items() if v))
         trial_end = begins + trial * DAY if trial else None
         first = begins + anchor if anchor else trial_end or begins
@@ -127,9 +132,6 @@ class _Drawing:
         )
         self.contracts.append(contract)
         later = begins + self.random.randrange(3 * HOUR, 40 * DAY)
-        change = self.pick(("", "", "", "cancel", "cancel", "anchor", "swap", "pause"))
-        if change == "swap" and not FEATURES["invoices are read back"]:
-            change = ""
         if change == "cancel":
             return self._cancel(contract, later)
         if change == "pause":
@@ -140,8 +142,21 @@ class _Drawing:
             self.add(later, "anchor", name, meter)
             contract.anchors.append((later, later))
         elif change:
-            self.add(later, change, name, meter)
+            self._swap(contract, change, later)
         return None
+
+    def _swap(self, contract: Contract, change: str, later: int) -> None:
+        """Add another price, a new item, or a price of another meter, which the customer uses, too."""
+        self.swaps.append(later)
+        if change != "move":
+            self.add(later, change, contract.customer, contract.meter)
+            return
+        to = f"{contract.meter}b"
+        if to not in self.meters:
+            self.meters.append(to)
+            self.add(self.start, "meter", to, "window=hour" if self.chance(35) else "")
+        self.add(later, "swap", contract.customer, contract.meter, f"to={to}")
+        self.contracts.append(replace(contract, meter=to))
 
     def _cancel(self, contract: Contract, later: int) -> int | None:
         how = self.pick(("end", "end", "in", "now", "now-invoiced"))
@@ -164,7 +179,7 @@ class _Drawing:
 
     def _interesting(self) -> list[int]:
         """Return instants at which something begins or ends, not too many."""
-        found = {self.start}
+        found = {self.start, *self.swaps}
         for one in self.contracts:
             found |= {one.created_at, *(p.end for p in one.periods(self.end) if p.end < self.end)}
         instants = sorted(found)

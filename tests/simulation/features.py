@@ -4,8 +4,8 @@ FEATURES = {
     # Where it is not established what Stripe does, lives are played with what the sandbox does by itself:
     # what reached Stripe and is on no final invoice has no finding yet.
     "final invoices are compared": False,
-    # What Stripe drops in silence is found by nobody yet: the last hours before a price changes, and what is
-    # sent for a period that was cut short when nobody had read Stripe since, after its invoice was final.
+    # What Stripe drops in silence is found by nobody yet: what is sent for a period that was cut short when
+    # nobody had read Stripe since, after its invoice was final.
     "invoices are read back": False,
     # Usage that OpenMeter learns of later than the tail is found by nobody but a person with --from; so is
     # what was used where OpenMeter answered with nothing and the ledger had no reason for doubt.
@@ -18,8 +18,8 @@ FEATURES = {
     "held reports become late": True,
     # A pause is dated by when it was seen; of a trial that nobody saw end, the pause counts from its end.
     "pauses are dated by Stripe's events": False,
-    # An item that is replaced by another on the same meter in the middle of a period.
-    "moved items": False,
+    # Prices that change, of the same meter or another, and items that are replaced, in mid-period.
+    "moved items": True,
     # Stripe need not name all that it refuses; the rest is marked to be compared with its summaries.
     "refusals that Stripe does not name are found": False,
     # Late usage is not carried into an open period yet.

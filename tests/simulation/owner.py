@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -79,7 +80,7 @@ class Owner:
         return known[interval]
 
     def do_subscribe(self, act: Act) -> None:
-        """`subscribe c0 m0 every=month trial=7 anchor=… back=…`: unless the customer has that already."""
+        """`subscribe c0 m0 every=month trial=7 anchor=… back=… mode=classic`: unless it is there."""
         customer, meter = act.args[:2]
         earlier = self.account.contracts_of(customer, meter)
         if meter not in self.meters or any(one.lives_at(self.now) for one in earlier):
@@ -100,7 +101,8 @@ class Owner:
             "POST",
             "/subscriptions",
             customer=self.customers[customer],
-            items=[{"price": self._price(meter, interval)}],
+            items=[{"price": (price := self._price(meter, interval))}],
+            billing_mode={"type": (mode := act.option("mode", "flexible"))},
             **params,
         )
         trial_end = self.now + trial * DAY if trial else None
@@ -115,6 +117,8 @@ class Owner:
                 starts_at=self.now - back,
                 trial_ends_at=trial_end,
                 anchors=[(self.now - back, self.now + anchor if anchor else trial_end or self.now)],
+                price=price,
+                mode=mode,
             )
         )
 
@@ -160,23 +164,63 @@ class Owner:
         one.surprises.add(self.now)
 
     def do_swap(self, act: Act) -> None:
-        """`swap c0 m0`: the item gets another price on the same meter, and goes on in its period."""
-        one = self._living(act)
+        """`swap c0 m0 to=m1`: the item gets another price, of its meter or another, in mid-period."""
+        one, to = self._swappable(act), act.option("to", act.args[1])
+        if one is None or to not in self.meters or (to != one.meter and self._lives_on(one.customer, to)):
+            return
+        price = self._dearer(to, one.interval)
+        self._stripe("POST", f"/subscription_items/{one.item}", price=price)
+        self._follow(one, "swap" if to == one.meter else "move", meter=to, price=price)
+
+    def do_replace(self, act: Act) -> None:
+        """`replace c0 m0`: another item takes the item's place, on the same meter."""
+        one = self._swappable(act)
         if one is None:
             return
-        price = self._stripe(
+        price = self._dearer(one.meter, one.interval)
+        items = [{"id": one.item, "deleted": True}, {"price": price}]
+        made = self._stripe("POST", f"/subscriptions/{one.subscription}", items=items)
+        item = made["items"]["data"][0]["id"]
+        self._follow(one, "replace", meter=one.meter, price=price, item=item)
+
+    def _swappable(self, act: Act) -> Contract | None:
+        """Return the contract, unless something else is about to become of it, or a period begins now."""
+        one = self._living(act)
+        if one is None or one.ends_at is not None or one.pauses:
+            return None
+        return None if any(period.start == self.now for period in one.periods(self.now)) else one
+
+    def _lives_on(self, customer: str, meter: str) -> bool:
+        return any(one.lives_at(self.now) for one in self.account.contracts_of(customer, meter))
+
+    def _dearer(self, meter: str, interval: str) -> str:
+        recurring = {"interval": interval, "usage_type": "metered", "meter": self.meters[meter]["id"]}
+        made = self._stripe(
             "POST",
             "/prices",
             currency="usd",
             unit_amount=2,
-            product_data={"name": one.meter},
-            recurring={
-                "interval": one.interval,
-                "usage_type": "metered",
-                "meter": self.meters[one.meter]["id"],
-            },
+            product_data={"name": meter},
+            recurring=recurring,
         )
-        self._stripe("POST", f"/subscription_items/{one.item}", price=price["id"])
+        return str(made["id"])
+
+    def _follow(self, one: Contract, how: str, **changes: Any) -> None:
+        """The contract is over, and another one goes on in its periods."""
+        one.ends_at, one.left = self.now, how
+        self.account.contracts.append(
+            replace(
+                one,
+                created_at=self.now,
+                starts_at=self.now,
+                ends_at=None,
+                left="",
+                anchors=list(one.anchors),
+                pauses=[],
+                surprises=set(),
+                **changes,
+            )
+        )
 
     def do_pause(self, act: Act) -> None:
         """`pause c0 m0`: the subscription is paused, and nothing of it is on an invoice."""

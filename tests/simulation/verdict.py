@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from sync.models import Finding, UsageReport
-from tests.simulation.account import Period, Placed
+from sync.queries.swapped_usage import Fate, swapped_usage
+from tests.simulation.account import Account, Period, Placed
 from tests.simulation.invoices import lines_of
 from tests.simulation.owner import at
 from tests.simulation.player import Player
@@ -66,14 +67,18 @@ def judge(player: Player) -> list[Difference]:
 
 def _judge_enrolment(player: Player, customer: str, meter: str) -> Iterator[Difference]:
     account = player.account
-    mine = {one.item for one in account.contracts_of(customer, meter)}
+    mine = {one.key for one in account.contracts_of(customer, meter)}
     invoices = player.world.control.invoices(customer=player.customers[customer])
     lines = [line for line in lines_of(invoices) if line.item in mine]
-    shown = list(_shown(player, customer, meter))
+    shown = [*_shown(player, customer, meter), *_sent_in_vain(player, customer, meter)]
     sums = [
         (
             period,
-            _sum(line.units for line in lines if line.item == period.item and line.start in period),
+            _sum(
+                line.units
+                for line in lines
+                if line.item == period.item and period.start < line.end <= period.end
+            ),
             _sum(one.units for one in shown if one.at in period),
         )
         for period in account.periods(customer, meter, player.now)
@@ -82,6 +87,36 @@ def _judge_enrolment(player: Player, customer: str, meter: str) -> Iterator[Diff
     bound = ROUNDING * (len(placed) + len(shown) + 1)
     yield from _compare(customer, meter, placed, sums, bound)
     yield from _silent(customer, meter, shown)
+    yield from _silently_repriced(account, customer, meter, placed, sums, bound)
+
+
+def _sent_in_vain(player: Player, customer: str, meter: str) -> Iterator[_Shown]:
+    """Yield what the console says was reported and is on no invoice, as a price changed."""
+    for one in swapped_usage(since=at(0)):
+        found = Finding.objects.filter(kind=Finding.Kind.SWAP_NOT_BILLED, item=one.old.item)
+        item, billed = one.old.item, one.old.price.meter
+        is_meant = item.subscription.customer.external_key == customer and billed and billed.slug == meter
+        if is_meant and one.fate is not Fate.REPRICED and one.units and found.exists():
+            yield _Shown(int(one.span.end.timestamp()) - 1, one.units, "reported in vain")
+
+
+def _silently_repriced(
+    account: Account,
+    customer: str,
+    meter: str,
+    placed: list[Placed],
+    sums: list[tuple[Period, Decimal, Decimal]],
+    bound: Decimal,
+) -> Iterator[Difference]:
+    """Yield what has a later price than when it was used, and no finding says so."""
+    for contract in account.contracts_of(customer, meter):
+        if contract.left != "swap" or contract.mode != "flexible":
+            continue
+        for period, on_invoice, known in sums:
+            own = sum((p.usage.amount for p in placed if p.usage.at in period), Decimal(0))
+            told = Finding.objects.filter(kind=Finding.Kind.SWAP_REPRICED, item__stripe_id=contract.item)
+            if period.start == contract.ends_at and on_invoice > own + bound and not told.exists():
+                yield Difference(customer, meter, _words(period), f"{own}", on_invoice, known, "silent")
 
 
 def _sum(units: Iterable[Decimal]) -> Decimal:
