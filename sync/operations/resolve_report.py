@@ -88,8 +88,8 @@ def dismiss_report(*, report_id: int, why: str, who: str, now: datetime) -> Usag
         msg = "A report is dismissed for a reason: add --why."
         raise InvalidInput(msg)
     with transaction.atomic():
-        # Usage that came in while it waited is not written off with it.
-        measure_slices_anew(UsageReport.objects.filter(pk=report_id).exclude(status=Status.HELD))
+        # Usage that came in while it waited is neither written off nor forgotten with it.
+        measure_slices_anew(UsageReport.objects.filter(pk=report_id))
         report = _decidable(report_id)
         # What is held for a closed period was measured right: its usage is given up, not forgotten.
         # So is what somebody else has billed already.
@@ -169,6 +169,7 @@ def replace_report(report: UsageReport, *, run: ReportRun | None, now: datetime)
             slice_start=report.slice_start,
             revision=revision,
         ),
+        corrects=report.corrects,
         run=run or report.run,
         created_at=now,
     )

@@ -73,6 +73,15 @@ LIVES = {
         2026-06-16T12:40:17 use c7 m0 2
         2026-06-22T08:35:58 pause c7 m0
     """,
+    "usage that came in while a reading that was wrong was held": """
+        2026-01-15T00:00:00 meter m0
+        2026-01-15T00:00:00 subscribe c0 m0
+        2026-02-10T23:50:08 use c0 m0 2
+        2026-02-11T00:37:13 work sync=1
+        2026-02-11T00:42:13 empty
+        2026-02-11T00:42:13 twice
+        2026-02-13T00:35:08 use c0 m0 2 ago=259200
+    """,
 }
 """These go well now."""
 
