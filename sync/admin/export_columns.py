@@ -32,6 +32,7 @@ REPORTS = resource_of(
         "revision": lambda report: report.revision,
         "measured": lambda report: report.measured,
         "carried": lambda report: report.carried,
+        "carries_usage_of_report": lambda report: report.corrects_id,
         "units": lambda report: report.quantity,
         "value_for_stripe": lambda report: report.value,
         "estimated_amount": lambda report: _amount(report.worth.money),

@@ -48,6 +48,10 @@ def explained(report: UsageReport) -> Explained:
 
 def _sentences(story: PeriodStory) -> Iterator[str]:
     yield _measured(story)
+    if story.taken_along > 0:
+        yield f"{units(story.taken_along)} of them were carried forward from a period that had closed."
+    if story.taken_along < 0:
+        yield f"{units(-story.taken_along)} units that were billed too much before are taken off in this one."
     if story.is_coming:
         yield f"{units(story.is_coming)} units are on their way and go out by themselves."
     if story.waits:

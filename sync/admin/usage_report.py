@@ -277,6 +277,6 @@ class UsageReportAdmin(ExportAdmin, ReadOnlyAdmin):
     @admin.display(description="carried into")
     def goes_into(self, report: UsageReport) -> str:
         """The report that took its usage along."""
-        made = report.corrections.order_by("pk").select_related("enrolment__customer", "enrolment__meter")
-        taker = made.first()
+        made = report.corrections.select_related("enrolment__customer", "enrolment__meter")
+        taker = made.order_by("-revision").first()
         return row_link(taker, taker.page_name if taker else None)

@@ -45,7 +45,9 @@ class PeriodStory:
     line: BilledPeriod
     enrolment: Enrolment | None
     measured: Decimal = NOTHING
-    """What was used, as last measured."""
+    """What was used, as last measured, and what was carried into it."""
+    taken_along: Decimal = NOTHING
+    """What of that was carried forward from periods that had closed; below zero what is taken off."""
     parts: Sequence[Part] = ()
     days: Sequence[Day] = ()
     unbilled: Sequence[Unbilled] = ()
@@ -102,7 +104,7 @@ def period_story(
     reports = UsageReport.objects.filter(
         enrolment=enrolment, event_at__gte=period.start, event_at__lt=period.end
     )
-    measured, shares_of = _sum_up(reports.order_by("slice_start", "revision"), enrolment)
+    measured, taken_along, shares_of = _sum_up(reports.order_by("slice_start", "revision"), enrolment)
     days = days_of_enrolment(
         enrolment.pk, Span(period.start, period.end), sets_hours=enrolment.meter.sets_hours
     )
@@ -112,6 +114,7 @@ def period_story(
         line=line,
         enrolment=enrolment,
         measured=measured,
+        taken_along=taken_along,
         parts=shares_of,
         prices=prices,
         days=[one for one in days if one.day <= now.astimezone(UTC).date()],
@@ -130,14 +133,16 @@ def _enrolment(period: BillingPeriod, parts: Sequence[PricePart], meter: int | N
     return rows.select_related("meter", "customer").first()
 
 
-def _sum_up(rows: Iterable[UsageReport], enrolment: Enrolment) -> tuple[Decimal, list[Part]]:
-    """Return what was used, and which reports speak for which part of it."""
-    measured, counts = NOTHING, defaultdict[Status, int](int)
+def _sum_up(rows: Iterable[UsageReport], enrolment: Enrolment) -> tuple[Decimal, Decimal, list[Part]]:
+    """Return what was used, what of it was carried along, and which reports speak for which part."""
+    measured, taken_along, counts = NOTHING, NOTHING, defaultdict[Status, int](int)
     units: dict[Status, Decimal] = defaultdict(lambda: NOTHING)
     for _start, found in groupby(rows, key=lambda row: row.slice_start):
         revisions = list(found)
         counted = [row for row in revisions if row.counts is not Counts.NOT]
-        measured = exact_add(measured, counted[-1].quantity if counted else NOTHING)
+        if counted:
+            measured = exact_add(measured, counted[-1].quantity)
+            taken_along = exact_add(taken_along, counted[-1].carried)
         added = shares(revisions, sets_hours=enrolment.meter.sets_hours)
         for row, share in zip(revisions, added, strict=True):
             status = _status(row)
@@ -148,7 +153,7 @@ def _sum_up(rows: Iterable[UsageReport], enrolment: Enrolment) -> tuple[Decimal,
         for status in Status
         if counts[status] and status not in UsageReport.WITHDRAWN
     ]
-    return measured, parts
+    return measured, taken_along, parts
 
 
 def _status(row: UsageReport) -> UsageReport.Status:

@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from sync.domain.timeline import Span
-from sync.models import Finding, Price, UsageReport
+from sync.models import BillingPeriod, Finding, Price, UsageReport
 from sync.operations import report_job
 from sync.operations.carry_report import carry_report
 from sync.operations.plan_carry import plan_carry
@@ -17,6 +17,7 @@ from sync.operations.resolve_report import dismiss_report, release_report
 from sync.ports import InvalidInput
 from sync.queries.day_sums import days_of_enrolment
 from tests.office import dialog_url, text_of
+from tests.staff import url_of
 
 HOUR = timedelta(hours=1)
 START = datetime(2026, 3, 10, 9, 0, 33, tzinfo=UTC)
@@ -335,6 +336,23 @@ class TestPeople:
         office.confirm(browser, url, why="late batch")
         assert UsageReport.objects.get(pk=late.pk).status == "carried"
         assert "otto" in UsageReport.objects.get(pk=late.pk).decision
+
+    def test_see_on_every_page_what_was_carried(self, office, world, ada):
+        late = late_report(world, 7)
+        made = carry(world, late)
+        world.report()
+        browser, enrolment = office.browser("otto", group="Billing operator"), late.enrolment
+        period = BillingPeriod.objects.get(start__lte=made.event_at, end__gt=made.event_at)
+
+        def page(row):
+            return text_of(office.get(browser, url_of(type(row), "change", row.pk)))
+
+        assert "7 carried forward" in page(enrolment.customer)
+        said = page(period)
+        assert "7 of them were carried forward from a period that had closed" in said
+        assert "7 carried along" in said
+        assert made.page_name in page(late)
+        assert late.page_name in page(made)
 
     def test_carry_it_by_a_command(self, world, ada, capsys, settings):
         late = late_report(world, 7)
