@@ -252,6 +252,12 @@ class Account:
                 yield _dropped(contract, period)
                 yield self._ended_unseen(period)
 
+    def may_drop(self, period: Period, *, meter: str, at: int) -> bool:
+        """Whether Stripe may bill nothing of what lies at an instant of this period."""
+        there = Usage("", meter, at, Decimal(0), at)
+        step = HOUR if self.windows[meter] == "hour" else MINUTE
+        return any(self._rules(there, [period], {period.key}, step))
+
     def _ended_unseen(self, period: Period) -> str:
         """Say whether nobody read Stripe between an end that came as a surprise and its final invoice."""
         in_time = any(period.end <= look < period.end + GRACE for look in self.looks_at_stripe)

@@ -82,6 +82,14 @@ LIVES = {
         2026-02-11T00:42:13 twice
         2026-02-13T00:35:08 use c0 m0 2 ago=259200
     """,
+    "a cancellation without an invoice after late usage was carried": """
+        2026-03-10T09:00:00 meter m0
+        2026-03-14T23:25:41 subscribe c1 m0 anchor=325725
+        2026-03-16T19:59:42 use c1 m0 7
+        2026-04-09T17:55:41 work sync=1
+        2026-04-18T10:56:00 staff
+        2026-04-18T18:35:48 cancel c1 m0 when=now
+    """,
 }
 """These go well now."""
 

@@ -5,7 +5,7 @@ unknown outcome, or dismissed by a person), and whether a finding says so.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -25,6 +25,9 @@ KINDS = {
     "unknown": Finding.Kind.UNKNOWN_OUTCOME,
 }
 WAITING = tuple(KINDS)
+ALONG = "along"
+"""Stands for what a slice bills for others."""
+NOTHING = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,15 @@ def _judge_enrolment(player: Player, customer: str, meter: str) -> Iterator[Diff
     ]
     placed = account.placed(customer, meter, player.now)
     bound = ROUNDING * (len(placed) + len(shown) + 1)
-    yield from _compare(customer, meter, placed, sums, bound)
+    dropped = {
+        period.key: _sum(
+            one.units
+            for one in shown
+            if one.status == ALONG and one.at in period and account.may_drop(period, meter=meter, at=one.at)
+        )
+        for period, _billed, _known in sums
+    }
+    yield from _compare(customer, meter, placed, sums, dropped, bound)
     yield from _silent(customer, meter, shown)
     yield from _silently_repriced(account, customer, meter, placed, sums, bound)
 
@@ -128,17 +139,24 @@ def _compare(
     meter: str,
     placed: list[Placed],
     sums: list[tuple[Period, Decimal, Decimal]],
+    dropped: Mapping[tuple[str, int], Decimal],
     bound: Decimal,
 ) -> Iterator[Difference]:
-    """Compare each period, then all of them together: what may lie in either lies in one of them once."""
+    """Compare each period, then all of them together: what may lie in either lies in one of them once.
+
+    `dropped` are units, below zero, that were carried into a period and that Stripe may drop with it.
+    """
     for period, on_invoice, known in sums:
         must = sum((p.usage.amount for p in placed if p.places == {period.key}), Decimal(0))
         must -= sum((p.usage.amount for p in placed if period.key in p.taken_from), Decimal(0))
         may = sum((p.usage.amount for p in placed if period.key in p.places), Decimal(0))
+        must, may = must + min(dropped[period.key], NOTHING), may + max(dropped[period.key], NOTHING)
         yield from _verdict(customer, meter, _words(period), must, may, on_invoice, known, bound)
     must = sum((p.usage.amount for p in placed if None not in p.places), Decimal(0))
     must -= sum((p.usage.amount for p in placed if p.taken_from), Decimal(0))
     may = sum((p.usage.amount for p in placed if p.places != {None}), Decimal(0))
+    must += _sum(min(units, NOTHING) for units in dropped.values())
+    may += _sum(max(units, NOTHING) for units in dropped.values())
     total = sum((one[1] for one in sums), Decimal(0))
     known = sum((one[2] for one in sums), Decimal(0))
     yield from _verdict(customer, meter, "all periods", must, may, total, known, bound)
@@ -185,7 +203,7 @@ def _taken_along(rows: list[UsageReport]) -> Iterator[_Shown]:
     """Yield, below zero, what a slice bills for others: their rows are carried, and show it as not billed."""
     standing = [row for row in rows if row.status not in UsageReport.WITHDRAWN]
     if standing and standing[-1].carried:
-        yield _Shown(int(standing[-1].event_at.timestamp()), -standing[-1].carried, "along")
+        yield _Shown(int(standing[-1].event_at.timestamp()), -standing[-1].carried, ALONG)
 
 
 def _unbilled(rows: list[UsageReport]) -> set[int]:
