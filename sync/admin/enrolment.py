@@ -5,6 +5,7 @@ from django.utils.html import format_html
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 
 from sync.admin.console_admin import ReadOnlyAdmin
+from sync.admin.dialogs.start_reporting import StartReporting
 from sync.admin.formats import when
 from sync.admin.links import list_url, row_link
 from sync.models import Enrolment, UsageReport
@@ -13,6 +14,8 @@ from sync.models import Enrolment, UsageReport
 @admin.register(Enrolment)
 class EnrolmentAdmin(ReadOnlyAdmin):
     """How far each customer's usage has been measured."""
+
+    dialogs = (StartReporting,)
 
     list_display = ["id", "who", "meter_slug", "report_from", "planned_through"]
     list_select_related = ["customer", "meter"]
@@ -25,6 +28,7 @@ class EnrolmentAdmin(ReadOnlyAdmin):
         "meter_slug",
         "begins",
         "planned_through",
+        "checked_at",
         "reports_link",
         "lease_owner",
         "lease_expires_at",

@@ -94,6 +94,10 @@ class Comparison:
         """Whether the ledger explains all that Stripe holds."""
         return all(cell.agrees for cell in self.cells)
 
+    def covers(self, span: Span) -> bool:
+        """Whether all of a stretch was looked at."""
+        return bool(self.cells) and Span(self.cells[0].span.start, self.cells[-1].span.end).covers(span)
+
     def within(self, span: Span) -> "Comparison":
         """Return what was found of the hours that a stretch touches, and of days that agree and hold them."""
         cells = [cell for cell in self.cells if cell.span.overlaps(span)]

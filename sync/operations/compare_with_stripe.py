@@ -1,7 +1,7 @@
 """Hold the ledger against Stripe's event summaries, one enrolment after the other. Writes nothing."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -11,6 +11,7 @@ from itertools import groupby, islice
 from django.db.models import Q
 
 from sync.domain.comparison import SUMMARY_LAG, Cell, Comparison, Told
+from sync.domain.slices import claimed_span
 from sync.domain.summaries import EventSummary, SummarySource
 from sync.domain.timeline import DAY, HOUR, Span, ceil_to, floor_to
 from sync.models import Enrolment, UsageReport
@@ -40,6 +41,21 @@ class Unreadable:
 
     enrolment_id: int
     error: SyncError
+
+
+def hours_of(report: UsageReport) -> Span:
+    """Return the whole hours that a report's slice touches."""
+    return claimed_span(Span(report.slice_start, report.slice_end), sets_hours=True)
+
+
+def one_stretch_each(reports: Iterable[UsageReport]) -> list[Wanted]:
+    """Return for each enrolment of these reports the stretch around all of them."""
+    spans: dict[Enrolment, Span] = {}
+    for report in reports:
+        hours = hours_of(report)
+        known = spans.setdefault(report.enrolment, hours)
+        spans[report.enrolment] = Span(min(known.start, hours.start), max(known.end, hours.end))
+    return [Wanted(enrolment=enrolment, span=span) for enrolment, span in spans.items()]
 
 
 def compare_with_stripe(

@@ -11,6 +11,7 @@ from sync.domain.id_ranges import as_ranges, from_ranges
 from sync.domain.pricing import Money
 from sync.domain.quantities import as_text
 from sync.models import UsageReport
+from sync.queries.planning import Scope, enrolments_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,12 @@ class ConfirmedReports:
 def confirmed_reports(shown: Mapping[str, Any], *, run_id: int) -> ConfirmedReports:
     """Return what the run of a preview may send, from what `shown_with` wrote."""
     return ConfirmedReports(run_id=run_id, due=from_ranges(shown.get("due", "")))
+
+
+def count_due(scope: Scope, only: ConfirmedReports | None) -> int:
+    """Return how many reports of a scope wait to be sent, among those confirmed where some were."""
+    due = UsageReport.objects.filter(enrolment__in=enrolments_in(scope), status=UsageReport.Status.PENDING)
+    return due.filter(only.candidates() if only else Q()).count()
 
 
 def shown_with(

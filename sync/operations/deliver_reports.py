@@ -149,7 +149,7 @@ class _Delivery:
             leave_out=self.result.given_up | self.idle,
             only=self.rules.only,
         )
-        lanes = load_lanes(claimed, due_by=self._due_by(), only=self.rules.only)
+        lanes = load_lanes(claimed, now=self.clock(), due_by=self._due_by(), only=self.rules.only)
         self.lanes = soonest_closing_first(self.lanes | lanes)
         idle = set(claimed) - set(lanes)
         self.idle |= idle

@@ -1,12 +1,13 @@
 """What is to be sent for an enrolment, in the order in which it must be sent."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sync.models import Meter, UsageReport
 from sync.models.ledger import is_unsettled
 from sync.operations.confirmed_reports import ConfirmedReports
+from sync.queries.uncompared import is_uncompared
 
 Status = UsageReport.Status
 
@@ -46,13 +47,14 @@ class Lane:
 
 
 def load_lanes(
-    enrolments: Sequence[int], *, due_by: datetime, only: ConfirmedReports | None = None
+    enrolments: Sequence[int], *, now: datetime, due_by: datetime, only: ConfirmedReports | None = None
 ) -> dict[int, Lane]:
     """Return a lane for each enrolment that has something to send now.
 
     Slices in order, revisions strictly in order: a revision waits while an earlier one of its slice
     waits for a person, and everything waits behind one that is only waiting for its next attempt. What is
-    not among `only` waits as if for a person: what a confirmed run must not send.
+    not among `only` waits as if for a person: what a confirmed run must not send. So does what has to be
+    compared with Stripe before it is sent for the first time.
     """
     rows = (
         UsageReport.objects.filter(is_unsettled(), enrolment__in=enrolments)
@@ -60,11 +62,13 @@ def load_lanes(
         .order_by("enrolment", "slice_start", "revision")
     )
     by_enrolment: dict[int, list[UsageReport]] = {}
+    unsettled = UsageReport.objects.filter(is_unsettled(), enrolment__in=enrolments)
+    uncompared = set(unsettled.filter(is_uncompared(now)).values_list("pk", flat=True))
     meters = Meter.objects.in_bulk()  # few, and each serves many reports
     for row in rows.iterator(chunk_size=2000):
         row.enrolment.meter = meters[row.enrolment.meter_id]
         by_enrolment.setdefault(row.enrolment_id, []).append(row)
-    lanes = {pk: Lane(_sendable(reports, due_by, only)) for pk, reports in by_enrolment.items()}
+    lanes = {pk: Lane(_sendable(reports, due_by, only, uncompared)) for pk, reports in by_enrolment.items()}
     return {pk: lane for pk, lane in lanes.items() if lane.reports}
 
 
@@ -79,15 +83,20 @@ def soonest_closing_first(lanes: Mapping[int, Lane]) -> dict[int, Lane]:
 
 
 def _sendable(
-    reports: Iterable[UsageReport], due_by: datetime, only: ConfirmedReports | None
+    reports: Iterable[UsageReport],
+    due_by: datetime,
+    only: ConfirmedReports | None,
+    uncompared: Collection[int],
 ) -> list[UsageReport]:
     sendable: list[UsageReport] = []
     blocked: set[datetime] = set()
     for report in reports:
-        for_people = report.status == Status.UNKNOWN and report.next_attempt_at is None
+        for_people = report.status in SETTLED_BY_PEOPLE or (
+            report.status == Status.UNKNOWN and report.next_attempt_at is None
+        )
         if report.slice_start in blocked:
             continue
-        if report.status in SETTLED_BY_PEOPLE or for_people or (only and not only.includes(report)):
+        if for_people or report.pk in uncompared or (only and not only.includes(report)):
             blocked.add(report.slice_start)
         elif report.next_attempt_at and report.next_attempt_at > due_by:
             break

@@ -5,12 +5,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from django.db.models import Q
-
 from sync.models import ReportRun, UsageReport
 from sync.operations.carry_late_reports import carry_late_reports
+from sync.operations.check_first_deliveries import check_first_deliveries
 from sync.operations.confirm_plan import difference
-from sync.operations.confirmed_reports import confirmed_reports
+from sync.operations.confirmed_reports import confirmed_reports, count_due
 from sync.operations.deliver_reports import deliver_reports
 from sync.operations.delivery_terms import Delivered, DeliveryRules
 from sync.operations.keep_run import Heartbeat, end_run
@@ -77,9 +76,8 @@ class ReportJob:
         check_scope(self.request.scope)
         if self.request.retry_rejected and not self.request.dry_run:
             self.remarks.errors += release_rejected(self.request, run=self.run, now=self.clock())
-        # A confirmed run sends nothing before its plan was held against what a person saw.
-        settles_first = not (self.request.dry_run or self.request.is_confirmed)
-        if settles_first:
+        if not (self.request.dry_run or self.request.is_confirmed):
+            # A confirmed run sends nothing before its plan was held against what a person saw.
             self._settle_earlier()
         if self.stopped or self._plan_as_confirmed():
             return
@@ -151,12 +149,9 @@ class ReportJob:
         self._deliver(wait_for_others=False)
         if self.stopped:
             return
+        scope, stops = self.request.scope, self.should_stop
         settled = settle_unknown(
-            source=self.stripe,
-            clock=self.clock,
-            scope=self.request.scope,
-            run=self.run,
-            should_stop=self.should_stop,
+            source=self.stripe, clock=self.clock, scope=scope, run=self.run, should_stop=stops
         )
         self.remarks.notes += settled.sentences
 
@@ -240,12 +235,25 @@ class ReportJob:
                 self.counters[report.status.value] += 1
         return not (refused or plan.problems)
 
+    def _has_checked_first_deliveries(self) -> bool:
+        """Hold what Stripe has already; return whether nobody asked for the end meanwhile."""
+        checked = check_first_deliveries(
+            source=self.stripe,
+            scope=self.request.scope,
+            clock=self.clock,
+            progress=lambda done, total: self.progress("Comparing with Stripe", done, total),
+            should_stop=self._stops,
+        )
+        self.counters["held"] += checked.held
+        for sentence in set(checked.sentences).difference(self.remarks.errors):
+            self.remarks.fail(sentence)
+        return not self.stopped
+
     def _deliver(self, *, wait_for_others: bool) -> None:
-        due = UsageReport.objects.filter(
-            self.only.candidates() if self.only else Q(),
-            enrolment__in=enrolments_in(self.request.scope),
-            status=UsageReport.Status.PENDING,
-        ).count()
+        # A second try at what an earlier run left open is no first delivery.
+        if wait_for_others and not self._has_checked_first_deliveries():
+            return
+        due = count_due(self.request.scope, self.only)
         done = 0
 
         def on_progress(count: int) -> None:

@@ -1,6 +1,6 @@
 """Find out by Stripe's totals what became of reports whose outcome nobody knows."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,12 +11,10 @@ from django.db.models import Exists, Max, OuterRef, Q
 
 from sync.domain.comparison import SUMMARY_LAG, Comparison
 from sync.domain.quantities import as_text, billed_units
-from sync.domain.slices import claimed_span
 from sync.domain.summaries import SummarySource
-from sync.domain.timeline import Span
-from sync.models import DeliveryAttempt, Enrolment, Finding, ReportRun, UsageReport
+from sync.models import DeliveryAttempt, Finding, ReportRun, UsageReport
 from sync.operations.adopt_units import adopt_units
-from sync.operations.compare_with_stripe import Unreadable, Wanted, compare_with_stripe
+from sync.operations.compare_with_stripe import Unreadable, compare_with_stripe, hours_of, one_stretch_each
 from sync.operations.measure_anew import measure_slices_anew
 from sync.operations.record_findings import about_report, end_report_findings, record_findings
 from sync.operations.resolve_report import replace_report, why_too_late
@@ -77,7 +75,7 @@ def settle_unknown(
     """
     result = SettledUnknown()
     waiting = _waiting(scope, report_ids, now=clock())
-    for page in compare_with_stripe(_wanted(waiting), source=source, clock=clock):
+    for page in compare_with_stripe(one_stretch_each(waiting), source=source, clock=clock):
         for found in page:
             if isinstance(found, Unreadable):
                 result.error = str(found.error)
@@ -111,22 +109,6 @@ def _waiting(scope: Scope | None, report_ids: Collection[int] | None, *, now: da
     return list(rows.order_by("closes_at", "pk")[:MOST_AT_ONCE])
 
 
-def _wanted(rows: Sequence[UsageReport]) -> list[Wanted]:
-    """Return one stretch for each enrolment, around all its rows."""
-    spans: dict[Enrolment, list[Span]] = defaultdict(list)
-    for row in rows:
-        spans[row.enrolment].append(_hours(row))
-    return [
-        Wanted(enrolment=one, span=Span(min(s.start for s in mine), max(s.end for s in mine)))
-        for one, mine in spans.items()
-    ]
-
-
-def _hours(row: UsageReport) -> Span:
-    """Return the whole hours that a report's slice touches."""
-    return claimed_span(Span(row.slice_start, row.slice_end), sets_hours=True)
-
-
 def _settle(
     ids: Sequence[int],
     found: Comparison,
@@ -150,7 +132,7 @@ def _settle(
                 .first()
             )
             if row:
-                _Settling(row, found.within(_hours(row)), result, run, now).settle()
+                _Settling(row, found.within(hours_of(row)), result, run, now).settle()
 
 
 class _Settling:
@@ -241,7 +223,7 @@ class _Settling:
         """Return what was compared, with both numbers."""
         decimals = self.row.enrolment.meter.decimals
         units = billed_units(self.found.units, scale=Decimal(1), decimals=decimals)
-        span = _hours(self.row)
+        span = hours_of(self.row)
         others = [one.value for one in self.found.doubtful if one.report_id != self.row.pk]
         beside = f", and {' and '.join(map(as_text, others))} more may be there" if others else ""
         return (

@@ -31,6 +31,7 @@ def root(db, client, settings, sandbox_server, sandbox):
         for status in ("held", "rejected", "unknown"):
             UsageReportFactory(status=status, slice_start=begin, closes_at=begin + 700 * HOUR)
         UsageReportFactory(status="late", slice_start=begin, enrolment__meter=meter)
+        UsageReportFactory(status="held", slice_start=begin, closes_at=begin + 700 * HOUR, beside=2)
         FindingFactory()
     client.force_login(User.objects.create_superuser("root"))
     return client

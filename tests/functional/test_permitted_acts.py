@@ -40,6 +40,15 @@ def something_to_do(world, office):
     customer, paused = Customer.objects.order_by("pk")
     world.use(customer.name, 10, START + 1.5 * HOUR)
     world.later(hours=1)
+    mine, earlier = customer.enrolments.get(), START - 5 * HOUR
+    UsageReportFactory(status="held", beside=3, enrolment=mine, slice_start=earlier)
+    world.stripe(
+        "POST",
+        "/billing/meter_events",
+        event_name="tokens",
+        payload={"stripe_customer_id": customer.stripe_id, "value": 3},
+        timestamp=int(earlier.timestamp()),
+    )
     for status in ("held", "rejected", "unknown"):
         UsageReportFactory(status=status)
     # Of somebody whose open period has an hour that can take it along.
@@ -55,6 +64,7 @@ def something_to_do(world, office):
         "retry": {"looked": "on"},
         "redefine": FORM,
         "set_up": SET_UP,
+        "start_at": {"start": f"{START:%Y-%m-%d %H:%M}"},
     }
 
 

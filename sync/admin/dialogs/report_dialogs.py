@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from sync.admin.dialogs.already_billed import AlreadyBilled
 from sync.admin.dialogs.carry_report import CarryReport
 from sync.admin.dialogs.compare_report import CompareReport
 from sync.admin.dialogs.decide_reports import DecideReports
@@ -11,6 +12,7 @@ from sync.admin.dialogs.retry_report import RetryReport
 
 REPORT_DIALOGS: Sequence[type[DecideReports]] = (
     CompareReport,
+    AlreadyBilled,
     ReleaseReport,
     RetryReport,
     CarryReport,

@@ -1,0 +1,173 @@
+"""Ask Stripe what it holds already, before it is told something for the first time."""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.db import transaction
+from django.db.models import Max, Min
+
+from sync.domain.comparison import Comparison
+from sync.domain.quantities import as_text, billed_units
+from sync.domain.slices import claimed_span
+from sync.domain.summaries import SummarySource
+from sync.domain.timeline import Span
+from sync.models import Enrolment, Finding, Meter, UsageReport
+from sync.models.ledger import is_unsettled
+from sync.operations.compare_with_stripe import Unreadable, Wanted, compare_with_stripe, hours_of
+from sync.operations.record_findings import FoundIssue, record_findings
+from sync.queries.pauses import unpaused
+from sync.queries.planning import Scope, enrolments_in
+from sync.queries.uncompared import is_uncompared
+
+Status = UsageReport.Status
+
+CHUNK = 500
+
+
+@dataclass(slots=True, kw_only=True)
+class Checked:
+    """What came of a check: reports that are held now, customers Stripe was not asked about, and why."""
+
+    held: int = 0
+    unasked: int = 0
+    error: str = ""
+
+    @property
+    def sentences(self) -> list[str]:
+        """Return what waits because Stripe did not answer, if something does."""
+        who = "1 customer" if self.unasked == 1 else f"{self.unasked} customers"
+        waits = f"First deliveries of {who} wait until Stripe's totals can be read: {self.error}"
+        return [f"{waits} Everything else was sent."] if self.error else []
+
+
+def check_first_deliveries(
+    *,
+    source: SummarySource,
+    scope: Scope,
+    clock: Callable[[], datetime],
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Checked:
+    """Whatever needs a look before it is sent was compared with Stripe's totals, or is still not sent.
+
+    Reports of whose slices Stripe holds something that this ledger did not tell it are held, with one finding
+    per meter; the others may go. One or two calls for each enrolment, outside of transactions, and none where
+    nothing needs a look. What was compared is committed page by page, so that a run which is stopped or dies
+    is gone on with. Safe to repeat and to run twice at once.
+    """
+    result = Checked()
+    wanted = _wanted(scope, now=clock())
+    done = 0
+    if wanted:
+        progress(0, len(wanted))
+    for page in compare_with_stripe(wanted, source=source, clock=clock):
+        found = [one for one in page if isinstance(one, Comparison)]
+        failed = [one for one in page if isinstance(one, Unreadable)]
+        result.error = result.error or "".join(str(one.error) for one in failed[:1])
+        result.held += _write(found, now=clock())
+        done += len(found)
+        progress(done, len(wanted))
+        if should_stop():
+            break
+    result.unasked = len(wanted) - done
+    return result
+
+
+def _wanted(scope: Scope, *, now: datetime) -> list[Wanted]:
+    """Return for each enrolment the stretch around all that needs a look, soonest closing first."""
+    rows = UsageReport.objects.filter(is_unsettled(), is_uncompared(now))
+    spans = list(
+        rows.filter(enrolment__in=unpaused(enrolments_in(scope)))
+        .order_by()
+        .values("enrolment")
+        .annotate(start=Min("slice_start"), end=Max("slice_end"), closes_first=Min("closes_at"))
+        .order_by("closes_first", "enrolment")
+        .values_list("enrolment", "start", "end")
+    )
+    enrolments: dict[int, Enrolment] = {}
+    for first in range(0, len(spans), CHUNK):
+        ids = [pk for pk, _, _ in spans[first : first + CHUNK]]
+        enrolments |= Enrolment.objects.select_related("customer", "meter").in_bulk(ids)
+    return [
+        Wanted(enrolment=enrolments[pk], span=claimed_span(Span(start, end), sets_hours=True))
+        for pk, start, end in spans
+    ]
+
+
+def _write(found: Sequence[Comparison], *, now: datetime) -> int:
+    """Commit what was found of some enrolments; return how many reports are held for it."""
+    by_enrolment = {one.enrolment_id: one for one in found}
+    with transaction.atomic():
+        rows = list(
+            UsageReport.objects.select_for_update(of=("self",))
+            .select_related("enrolment__meter", "enrolment__customer")
+            .filter(is_unsettled(), is_uncompared(now), enrolment__in=by_enrolment)
+            .order_by("pk")
+        )
+        known = _known(rows)
+        seen = [row for row in rows if by_enrolment[row.enrolment_id].covers(hours_of(row))]
+        for row in seen:
+            _look_at(row, by_enrolment[row.enrolment_id], known[row.enrolment_id, row.slice_start])
+        UsageReport.objects.bulk_update(
+            seen, ["status", "error", "beside", "compared_at", "next_attempt_at"], batch_size=200
+        )
+        # What was planned meanwhile, further away, is looked at by the next run.
+        missed = {row.enrolment_id for row in rows} - {row.enrolment_id for row in seen}
+        checked = Enrolment.objects.filter(pk__in=set(by_enrolment) - missed, checked_at=None)
+        checked.update(checked_at=now)
+    held = [row for row in seen if row.status == Status.HELD]
+    record_findings(_findings(held), now=now)
+    return len(held)
+
+
+def _known(rows: Sequence[UsageReport]) -> Mapping[tuple[int, datetime], set[Decimal]]:
+    """Return what was found beside these slices' earlier revisions, and decided on."""
+    decided = UsageReport.objects.filter(
+        enrolment__in={row.enrolment_id for row in rows},
+        slice_start__in={row.slice_start for row in rows},
+        beside__isnull=False,
+    ).exclude(status__in=(Status.HELD, Status.REPLACED))
+    known: dict[tuple[int, datetime], set[Decimal]] = defaultdict(set)
+    for enrolment, start, beside in decided.values_list("enrolment", "slice_start", "beside"):
+        known[enrolment, start] |= {beside} if beside is not None else set()
+    return known
+
+
+def _look_at(row: UsageReport, found: Comparison, known: Collection[Decimal]) -> None:
+    """Hold a report of whose slice Stripe holds more than it was told, or let it go."""
+    span = hours_of(row)
+    here = found.within(span)
+    row.compared_at = here.as_of
+    units = billed_units(here.beside, scale=Decimal(1), decimals=row.enrolment.meter.decimals)
+    # Less than it was told is a matter of what was told before: no reason to bill less still.
+    is_less = units < 0 and any(one.told for one in here.cells)
+    if here.agrees or is_less or units in known:
+        return
+    row.status, row.next_attempt_at, row.beside = Status.HELD, None, units
+    row.error = (
+        f"From {span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M} UTC Stripe holds {as_text(units)} "
+        "units that this console did not send."
+    )
+
+
+def _findings(held: Sequence[UsageReport]) -> Iterator[FoundIssue]:
+    """Yield one finding for each meter."""
+    by_meter: dict[Meter, list[UsageReport]] = defaultdict(list)
+    for row in held:
+        by_meter[row.enrolment.meter].append(row)
+    for meter, rows in by_meter.items():
+        waiting = UsageReport.objects.filter(
+            enrolment__meter=meter, status=Status.HELD, beside__isnull=False
+        ).count()
+        yield FoundIssue(
+            kind=Finding.Kind.ALREADY_BILLED,
+            fingerprint=f"meter:{meter.stripe_id}",
+            message=(
+                f"{waiting} held on {meter.slug}: {rows[0].error} Say that it is billed already, or release "
+                "what is to be billed on top, under Reports."
+            ),
+            meter_id=meter.pk,
+        )
