@@ -94,7 +94,12 @@ def fill(world: World, *, hour: datetime) -> None:
         m.BillingPeriod(item=item, start=start, end=end, closes_at=end + HOUR) for item in items
     )
     enrolments = m.Enrolment.objects.bulk_create(
-        m.Enrolment(customer=customers[number], meter=meters[world.meter_of(number)], planned_through=hour)
+        m.Enrolment(
+            customer=customers[number],
+            meter=meters[world.meter_of(number)],
+            planned_through=hour,
+            checked_at=start,
+        )
         for number in numbers
     )
     run = m.ReportRun.objects.create(

@@ -451,6 +451,7 @@ class TestOutcomes:
 
     def test_a_name_that_stripe_knows_after_a_mere_429_is_not_ours(self, world, ada):
         world.sync()
+        Enrolment.objects.update(checked_at=world.now)
         meter = Meter.objects.get()
         world.stripe(
             "POST",

@@ -186,6 +186,7 @@ class TestUnknownOutcome:
 
     def test_a_name_that_stripe_knows_though_we_never_sent_it_is_for_people(self, world, ada):
         world.sync()
+        Enrolment.objects.update(checked_at=world.now)
         meter = Meter.objects.get()
         world.stripe(
             "POST",
@@ -349,6 +350,8 @@ class TestLease:
     def test_lost_while_a_call_was_under_way_leaves_the_row_to_its_new_owner(
         self, world, planned, connections, monkeypatch
     ):
+        Enrolment.objects.update(checked_at=world.now)
+
         def settle_too_late(*args, **kwargs):
             Enrolment.objects.update(lease_owner="thief", lease_expires_at=at("2100-01-01T00:00"))
             return settle_reports(*args, **kwargs)
