@@ -24,6 +24,7 @@ POINTS = {
     "measured": ("sync.operations.plan_reports", "collect_usage", "after"),
     "planned": ("sync.operations.report_job", "store_plan", "before"),
     "stored": ("sync.operations.report_job", "store_plan", "after"),
+    "checked": ("sync.operations.report_job", "check_first_deliveries", "after"),
     "claimed": ("sync.operations.deliver_reports", "claim_enrolments", "after"),
     "marked": ("sync.operations.deliver_reports", "mark_sending", "after"),
     "sent": ("sync.operations.deliver_reports", "send_report", "after"),

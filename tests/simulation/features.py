@@ -10,9 +10,8 @@ FEATURES = {
     # Usage that OpenMeter learns of later than the tail is found by nobody but a person with --from; so is
     # what was used where OpenMeter answered with nothing and the ledger had no reason for doubt.
     "late usage is found": True,
-    # First deliveries are not compared with Stripe's summaries. A backup that is put back on another day has
-    # days cut where hours were sent, under other identifiers, and Stripe takes both.
-    "first deliveries are compared with Stripe": False,
+    # A backup that is put back on another day has days cut where hours were sent, under other identifiers.
+    "first deliveries are compared with Stripe": True,
     # A held report that was right, and whose period closed before anybody looked, can only be dismissed as
     # if it were wrong: its slice stays at what Stripe was told, and only the dismissed row says so.
     "held reports become late": True,

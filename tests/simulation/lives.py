@@ -90,6 +90,23 @@ LIVES = {
         2026-04-18T10:56:00 staff
         2026-04-18T18:35:48 cancel c1 m0 when=now
     """,
+    "a backup of yesterday, after which a day is cut where hours were sent": """
+        2026-05-31T23:00:01 meter m0
+        2026-06-03T07:59:22 subscribe c7 m0
+        2026-07-07T22:59:02 use c7 m0 0.5
+        2026-07-08T00:01:01 backup
+        2026-07-08T00:01:01 work sync=1
+        2026-07-08T00:02:01 restore
+    """,
+    "a backup under whose report Stripe has less than was used by then": """
+        2026-01-15T00:00:00 meter m0
+        2026-01-15T00:00:00 subscribe c1 m0
+        2026-01-28T22:31:01 use c1 m0 10
+        2026-01-29T00:02:02 backup
+        2026-01-29T00:02:02 work sync=1
+        2026-01-29T01:01:03 use c1 m0 100 ago=7200
+        2026-01-29T05:02:02 restore
+    """,
 }
 """These go well now."""
 
@@ -103,29 +120,6 @@ OPEN = {
         2026-01-24T03:26:35 use c1 m0 0.333333
         2026-01-25T03:26:05 anchor c1 m0
         2026-01-25T04:27:05 work
-        """,
-    ),
-    "a backup of yesterday, after which a day is cut where hours were sent": (
-        "first deliveries are compared with Stripe",
-        """
-        2026-05-31T23:00:01 meter m0
-        2026-06-03T07:59:22 subscribe c7 m0
-        2026-07-07T22:59:02 use c7 m0 0.5
-        2026-07-08T00:01:01 backup
-        2026-07-08T00:01:01 work sync=1
-        2026-07-08T00:02:01 restore
-        """,
-    ),
-    "a backup under whose report Stripe has less than was used by then": (
-        "first deliveries are compared with Stripe",
-        """
-        2026-01-15T00:00:00 meter m0
-        2026-01-15T00:00:00 subscribe c1 m0
-        2026-01-28T22:31:01 use c1 m0 10
-        2026-01-29T00:02:02 backup
-        2026-01-29T00:02:02 work sync=1
-        2026-01-29T01:01:03 use c1 m0 100 ago=7200
-        2026-01-29T05:02:02 restore
         """,
     ),
     "a pause after a trial that nobody saw end": (

@@ -68,9 +68,12 @@ class Player(Staff):
             self.report(sync=True)
             self.report(sync=False, by_schedule=FEATURES["late usage is found"])
             self.decide()
-            if self._ledger_state() == before:
+            to_compare = UsageReport.objects.filter(
+                status="unknown", next_attempt_at=None, compared_at=None
+            ).exists()
+            if self._ledger_state() == before and not to_compare:
                 return
-            self.go_to(self.now + 60)
+            self.go_to(self.now + (11 * 60 if to_compare else 60))
 
     def _ledger_state(self) -> list[tuple[Any, ...]]:
         return sorted(UsageReport.objects.values_list("identifier", "status", "written_off"))

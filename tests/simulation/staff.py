@@ -6,6 +6,7 @@ from sync.domain.timeline import HOUR as AN_HOUR
 from sync.domain.timeline import Span, floor_to
 from sync.models import UsageReport
 from sync.operations.carry_report import carry_report
+from sync.operations.count_as_billed import count_as_billed
 from sync.operations.resolve_report import dismiss_report, release_report, waits_for_decision, why_too_late
 from sync.ports import InvalidInput
 from tests.simulation.account import DAY, HOUR
@@ -37,6 +38,11 @@ class Staff(Console):
                 self.in_doubt = False
 
     def _decide(self, report: UsageReport) -> None:
+        if report.status == "held" and report.beside is not None:
+            self._count_as_billed(report)
+            return
+        if report.status == "unknown" and report.compared_at is None:
+            return  # the console compares it first
         late = bool(why_too_late(report, now=self.clock()))
         arrived = self._arrived(report) if report.status in ("unknown", "late") else None
         is_wrong = report.status == "held" and report.measured != self._truth(report)
@@ -57,6 +63,17 @@ class Staff(Console):
                 )
         except InvalidInput:
             self.counts["decisions refused"] += 1
+
+    def _count_as_billed(self, report: UsageReport) -> None:
+        """What Stripe holds is this very usage: nothing else is ever billed on a meter."""
+        counted = count_as_billed(
+            [report.pk],
+            why="it was sent before",
+            who="simulator",
+            source=self.connections.stripe,
+            clock=self.clock,
+        )
+        self.counts["decisions refused"] += len(counted.refused)
 
     @staticmethod
     def _would_rather_bill(report: UsageReport) -> bool:

@@ -20,6 +20,7 @@ ROUNDING = Decimal("0.0000005")
 """A slice is rounded once, to six decimals."""
 KINDS = {
     "held": Finding.Kind.BRAKE,
+    "already billed": Finding.Kind.ALREADY_BILLED,
     "late": Finding.Kind.LATE,
     "rejected": Finding.Kind.REJECTED,
     "unknown": Finding.Kind.UNKNOWN_OUTCOME,
@@ -222,18 +223,23 @@ def _of_slice(
     for row in rows:
         arrived = found_in_stripe.get(row.identifier, Decimal(0)) if row.status == "dismissed" else Decimal(0)
         if row.pk in unbilled:
-            yield _Shown(int(row.event_at.timestamp()), row.value - arrived, row.status)
+            units = row.value - (arrived or row.beside or Decimal(0))
+            yield _Shown(int(row.event_at.timestamp()), units, _why(row))
 
 
 def _of_hour(
     rows: list[UsageReport], found_in_stripe: dict[str, Decimal], unbilled: Collection[int]
 ) -> Iterator[_Shown]:
     """Yield what Stripe lacks of an hour of which it keeps one value: the newest decision says so."""
-    told = lacks = Decimal(0)
+    told = lacks = rest = Decimal(0)
     status = ""
     for row in rows:
         if row.status == "delivered":
-            told = row.value
+            told = row.value + rest
+        elif row.status == "dismissed" and row.beside is not None:
+            rest = row.beside  # what Stripe holds of other hours of the same slice
+        elif row.status == "held" and row.beside is not None:
+            lacks, status = row.quantity - told - row.beside, _why(row)
         elif row.status == "dismissed" and row.identifier in found_in_stripe:
             told = found_in_stripe[row.identifier]
             lacks, status = row.quantity - told, row.status
@@ -241,6 +247,10 @@ def _of_hour(
             lacks, status = row.quantity - told, row.status
     if lacks:
         yield _Shown(int(rows[-1].event_at.timestamp()), lacks, status)
+
+
+def _why(row: UsageReport) -> str:
+    return "already billed" if row.status == "held" and row.beside is not None else row.status
 
 
 def _silent(customer: str, meter: str, shown: list[_Shown]) -> Iterator[Difference]:
