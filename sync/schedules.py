@@ -36,6 +36,13 @@ SCHEDULES = (
         first_after_minutes=15,
     ),
     DeclaredSchedule(
+        name="Compare all sides",
+        task="sync.tasks.reconcile_on_schedule",
+        minutes=24 * 60,
+        # There is nothing to compare before the first reports are a day old.
+        first_after_minutes=24 * 60,
+    ),
+    DeclaredSchedule(
         # A webhook asks for this by itself; here comes what the queue lost, and what failed before.
         name="Handle Stripe's notices",
         task="sync.tasks.handle_notices_of_stripe",

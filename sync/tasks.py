@@ -13,6 +13,7 @@ from sync.models import ReportRun
 from sync.operations.fold_idle_runs import fold_idle_runs
 from sync.operations.handle_notices import handle_notices
 from sync.operations.keep_run import RunIsTaken, fail_queued_run
+from sync.operations.reconcile_usage import ReconcileRequest, reconcile_usage
 from sync.operations.report_request import ReportRequest
 from sync.operations.report_usage import report_usage
 from sync.operations.show_worker import show_worker
@@ -58,6 +59,11 @@ def sync_on_schedule() -> str:
     return _carry_out(_scheduled(ReportRun.Kind.SYNC))
 
 
+def reconcile_on_schedule() -> str:
+    """OpenMeter, the ledger, Stripe's totals and its final invoices were compared."""
+    return _carry_out(_scheduled(ReportRun.Kind.RECONCILE))
+
+
 def watch_on_schedule() -> str:
     """This worker has shown itself, and ADMINS know what keeps usage from being billed in time."""
     now = timezone.now()
@@ -98,6 +104,16 @@ def _carry_out(run: ReportRun) -> str:
                 openmeter=connections.openmeter,
                 rules=replace(connections.rules, time_is_up=_time_is_up(budget)),
                 clock=timezone.now,
+            )
+        elif run.kind == ReportRun.Kind.RECONCILE:
+            reconcile_usage(
+                run=run,
+                request=ReconcileRequest.of_run(run),
+                stripe=connections.stripe,
+                openmeter=connections.openmeter,
+                tail=connections.config.tail,
+                clock=timezone.now,
+                time_is_up=_time_is_up(2 * budget),
             )
         else:
             sync_stripe(

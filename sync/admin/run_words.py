@@ -12,6 +12,7 @@ KINDS: Mapping[str, str] = {
     Kind.REPORT: "Report usage",
     Kind.SYNC: "Sync with Stripe",
     Kind.CHANGES: "Read what changed in Stripe",
+    Kind.RECONCILE: "Compare all sides",
 }
 TRIGGERS: Mapping[str, str] = {
     Trigger.ADMIN: "asked for here",

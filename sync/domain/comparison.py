@@ -65,6 +65,25 @@ class Cell:
         """Whether the ledger explains what Stripe holds: with some, all or none of the doubtful ones."""
         return self.is_as_told or any(self._is(total) for total in self._possible())
 
+    @property
+    def unexplained(self) -> Decimal:
+        """Return the units that Stripe holds beyond what it may have been told; negative if it lacks some.
+
+        Whatever became of the doubtful ones: as long as Stripe's total lies between all and none of them,
+        nothing is unexplained.
+        """
+        if self.agrees:
+            return Decimal(0)
+        values = [one.value for one in self.doubtful]
+        if self.sets_hours:
+            least, most = min([self.ledger, *values]), max([self.ledger, *values])
+        else:
+            least = exact_sum([self.ledger, *(value for value in values if value < 0)])
+            most = exact_sum([self.ledger, *(value for value in values if value > 0)])
+        if least <= self.units <= most:
+            return Decimal(0)
+        return exact_add(self.units, -(most if self.units > most else least))
+
     def holds(self, report: Told) -> bool:
         """Whether Stripe holds exactly what it surely was told and this one, which is doubtful."""
         return self._is(report.value if self.sets_hours else exact_add(self.ledger, report.value))

@@ -122,6 +122,31 @@ FINDINGS: Mapping[str, str] = {
         "Look in Stripe when the price changed, and whether what was reported about then is on an invoice. "
         "Give the key read access to events, so that changes are dated exactly. Then resolve this."
     ),
+    "missing_at_stripe": (
+        "Sync with Stripe and compare again: it may have refused the usage later. What stays missing is on "
+        "no invoice: see the reports of these days, and add an invoice item in Stripe if it has to be paid."
+    ),
+    "surplus_at_stripe": (
+        "Find out who else reports to this meter. What is billed twice is taken back in Stripe: with a meter "
+        "event of less, while the invoice is open, or with a credit note."
+    ),
+    "invoice_differs": (
+        "See the billing period, which says what was reported and when. Correct the amount in Stripe with an "
+        "invoice item or a credit note, then resolve this."
+    ),
+    "measured_otherwise": (
+        "The next comparison of days measures it again, unless a report of these hours waits for a person: "
+        "decide on that one."
+    ),
+    "without_customer": (
+        "Link the subject to its customer; what Stripe still takes is then billed. If nobody is to be billed "
+        "for it, nothing is wrong."
+    ),
+    "without_subscription": (
+        "Give the customer a subscription with a price on this meter, or see that it is used by nobody who "
+        "does not pay."
+    ),
+    "not_billable": "Nothing has to be done, if that is how it was agreed with these customers.",
     "unknown_outcome": "Look in Stripe whether the report arrived; then retry or dismiss it.",
 }
 """What to do, by kind of finding."""
@@ -135,9 +160,15 @@ COMES_BACK = frozenset(
         "meter_unsupported",
         "billed_twice",
         "legacy_price",
+        "missing_at_stripe",
+        "surplus_at_stripe",
+        "measured_otherwise",
+        "without_customer",
+        "without_subscription",
+        "not_billable",
     }
 )
-"""Kinds that every sync looks for: resolved by hand, they are found again while their cause persists."""
+"""Kinds that are looked for again and again: resolved by hand, they come back while their cause persists."""
 
 
 def explain_report(

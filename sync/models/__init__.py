@@ -8,6 +8,7 @@ from sync.models.ledger import CallBudget, DeliveryAttempt, Enrolment, UsageRepo
 from sync.models.listings import Listing
 from sync.models.notices import StripeNotice
 from sync.models.pauses import Pause
+from sync.models.reconciliations import Difference, ReconciledDay, Reconciliation
 from sync.models.runs import ReportRun
 from sync.models.subscriptions import (
     BillingPeriod,
@@ -24,6 +25,7 @@ __all__ = [
     "CallBudget",
     "Customer",
     "DeliveryAttempt",
+    "Difference",
     "Enrolment",
     "Finding",
     "Incident",
@@ -34,6 +36,8 @@ __all__ = [
     "Meter",
     "Pause",
     "Price",
+    "ReconciledDay",
+    "Reconciliation",
     "ReportRun",
     "StripeAccount",
     "StripeNotice",

@@ -8,11 +8,13 @@ class ReportRun(models.Model):
     """One execution of reporting: what it was asked to do, how far it came and what came out."""
 
     class Kind(models.TextChoices):
-        """What is done: the main job, a full mirror of Stripe, or a re-read of what changed there."""
+        """What is done: the main job, a full mirror of Stripe, a re-read of what changed there,
+        or a comparison of all sides."""
 
         REPORT = "report"
         SYNC = "sync"
         CHANGES = "changes"
+        RECONCILE = "reconcile"
 
     class Trigger(models.TextChoices):
         """Who started it."""
@@ -77,6 +79,7 @@ class ReportRun(models.Model):
         permissions = [
             ("report_usage", "Can report usage to Stripe"),
             ("sync_stripe", "Can sync with Stripe"),
+            ("reconcile_usage", "Can compare OpenMeter, the ledger and Stripe"),
             ("cancel_reportrun", "Can cancel a run"),
         ]
         constraints = [

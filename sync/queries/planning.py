@@ -154,22 +154,23 @@ def enrolments_to_plan(
     now: datetime,
     as_if_over: int = 0,
     only: Collection[int] | None = None,
+    paused_too: bool = False,
 ) -> list[EnrolmentToPlan]:
     """Return the scope's enrolments on this meter that are not paused, but by the pause `as_if_over`.
 
-    With `only`, those of these ids.
+    With `only`, those of these ids; with `paused_too`, whatever is paused.
 
     Their ledger rows are those that end after `since`, that lie beyond what was planned so far, or that
     are not settled and young enough to be sent. Who has no subject is left out: nothing can be measured.
     Query count is constant up to `CHUNK` enrolments and grows with their number only in such chunks.
     """
+    chosen = enrolments_in(scope).filter(Q() if only is None else Q(pk__in=only), meter=meter)
     found = {
         pk: EnrolmentToPlan(
             id=pk, customer_id=customer, report_from=start, planned_through=through, anew=anew
         )
-        for pk, customer, start, through, anew in unpaused(
-            enrolments_in(scope).filter(Q() if only is None else Q(pk__in=only), meter=meter),
-            as_if_over=as_if_over,
+        for pk, customer, start, through, anew in (
+            chosen if paused_too else unpaused(chosen, as_if_over=as_if_over)
         )
         .order_by("pk")
         .values_list("pk", "customer__stripe_id", "report_from", "planned_through", "anew")

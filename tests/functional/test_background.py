@@ -57,6 +57,7 @@ class TestSchedules:
             ("Report usage", "sync.tasks.report_on_schedule", 5, -1),
             ("Read Stripe's changes", "sync.tasks.read_changes_on_schedule", 15, -1),
             ("Sync with Stripe", "sync.tasks.sync_on_schedule", 1440, -1),
+            ("Compare all sides", "sync.tasks.reconcile_on_schedule", 1440, -1),
             ("Handle Stripe's notices", "sync.tasks.handle_notices_of_stripe", 1, -1),
             ("Watch reporting", "sync.tasks.watch_on_schedule", 1, -1),
         }
