@@ -113,7 +113,26 @@ def _set_aside(reports: Sequence[UsageReport], now: datetime) -> dict[str, list[
         changed, ["status", "error", "next_attempt_at", "maybe_arrived"], batch_size=200
     )
     record_findings([about_report(report, _KINDS[report.status]) for report in changed], now=now)
+    _set_aside_behind(aside.get(Status.LATE.value, ()))
     return aside
+
+
+def _set_aside_behind(late: Sequence[UsageReport]) -> None:
+    """What waits behind a late report of the same slice is late with it: nothing goes out before that."""
+    if not late:
+        return
+    slices = {(report.enrolment_id, report.slice_start) for report in late}
+    behind = UsageReport.objects.filter(
+        status=Status.PENDING,
+        maybe_arrived=False,
+        enrolment__in={enrolment for enrolment, _ in slices},
+        slice_start__in={start for _, start in slices},
+    )
+    found = behind.values_list("pk", "enrolment_id", "slice_start")
+    mine = [pk for pk, *where in found if tuple(where) in slices]
+    UsageReport.objects.filter(pk__in=mine, status=Status.PENDING).update(
+        status=Status.LATE, error=late[0].error, next_attempt_at=None
+    )
 
 
 _KINDS: dict[str, Finding.Kind] = {

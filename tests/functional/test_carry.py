@@ -164,9 +164,11 @@ class TestCarriedUsage:
         world.use("ada", 1, NEXT + timedelta(minutes=10))
         world.at(NEXT + 2 * HOUR)
         world.report()
-        for _ in range(2):
-            carry(world, UsageReport.objects.get(status="late"))
-            world.report()
+        again = list(UsageReport.objects.filter(status="late"))
+        assert len(again) == 2
+        for late in again:
+            carry(world, late)
+        world.report()
         assert not UsageReport.objects.filter(status__in=UsageReport.UNSETTLED).exists()
         enrolment = UsageReport.objects.first().enrolment
         days = days_of_enrolment(enrolment.pk, Span(START, world.now), sets_hours=enrolment.meter.sets_hours)

@@ -107,6 +107,15 @@ LIVES = {
         2026-01-29T01:01:03 use c1 m0 100 ago=7200
         2026-01-29T05:02:02 restore
     """,
+    "late usage that was carried, not sent in time, and has no open period any more": """
+        2026-01-15T00:00:00 meter m0
+        2026-01-15T00:00:00 subscribe c2 m0 every=day
+        2026-01-29T01:00:00 use c2 m0 3
+        2026-01-31T21:50:59 use c2 m0 1
+        2026-02-13T00:10:00 backup
+        2026-02-13T11:10:00 restore
+        2026-02-18T19:12:57 pause c2 m0
+    """,
 }
 """These go well now."""
 
