@@ -51,6 +51,10 @@ class Console(Owner):
     def clock(self) -> datetime:
         return at(self.now + self.skew)
 
+    def do_carry(self, _: Act) -> None:
+        """From now on the console carries late usage by itself where both amounts are the same."""
+        self.world.configure(late_usage="carry_forward")
+
     def do_work(self, act: Act) -> None:
         """`work sync=1 who=schedule|person only=c0`: the main job, with what is armed happening in it."""
         if self.armed:

@@ -95,6 +95,8 @@ class _Drawing:
         instants = self._interesting()
         self._use(instants)
         self._work(instants)
+        if FEATURES["late usage is carried"] and self.chance(25):
+            self.add(self.start, "carry")
         return Life(tuple(sorted(self.acts, key=lambda act: act.at)))
 
     # --- customers -----------------------------------------------------------------------------------------

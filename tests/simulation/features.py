@@ -21,7 +21,7 @@ FEATURES = {
     "moved items": True,
     # Stripe need not name all that it refuses; the rest is marked to be compared with its summaries.
     "refusals that Stripe does not name are found": False,
-    # Late usage is not carried into an open period yet.
+    # Late usage is carried into an open period.
     "late usage is carried": True,
     # A meter that counts part of an OpenMeter meter's usage.
     "filters": False,
