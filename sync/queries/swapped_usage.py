@@ -82,14 +82,14 @@ class SwappedUsage:
     def holds(self, *, slice_start: datetime, event_at: datetime) -> bool:
         """Whether a report is of the time that is meant.
 
-        Where a meter goes on, what lies behind the last full minute (or hour) was put to the new price. In
-        classic billing mode Stripe looks at the event's time only.
+        Where a meter goes on, what lies behind the last full minute (or hour) was put to the new price: of a
+        minute nobody is told. In classic billing mode Stripe looks at the event's time only.
         """
         if event_at < self.span.start:
             return False
         by_event = self.fate is Fate.AFTER_THE_END or (self.fate is Fate.NOT_BILLED and self.stays)
         edge = self.span.end
-        if self.stays:
+        if self.stays and not (self.sets_hours and self.fate is Fate.REPRICED):
             edge = floor_to(edge, HOUR if self.sets_hours else MINUTE)
         return (event_at if by_event else slice_start) < edge
 

@@ -290,4 +290,23 @@ FAULTS = [
         new="    return unsent",
         tests=(f"{CARRY}::TestCarriedUsage",),
     ),
+    Fault(
+        name="old-price-open-for-ever",
+        harm="What was used before an item moved to another meter is sent after it, and on no invoice.",
+        file=f"{DOMAIN}/swaps.py",
+        old="        if keeps_usage and old.meter == new.meter:",
+        new="        if keeps_usage or old.meter:",
+        tests=(
+            "tests/unit/test_swaps.py",
+            "tests/functional/test_swaps.py::TestAnItemThatMovesToAnotherMeter",
+        ),
+    ),
+    Fault(
+        name="both-meters-at-once",
+        harm="An item that moved to another meter is billed on both for the same time.",
+        file="sync/queries/billed_items.py",
+        old="        unbilled += other_meters(prices, meter.pk)",
+        new="        unbilled += []",
+        tests=("tests/functional/test_swaps.py::TestAnItemThatMovesToAnotherMeter",),
+    ),
 ]

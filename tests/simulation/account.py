@@ -75,6 +75,8 @@ class Contract:
     """It was cancelled at once without an invoice: Stripe drops what its last period holds."""
     pauses: list[tuple[int, int | None]] = field(default_factory=list)
     surprises: set[int] = field(default_factory=set)
+    end_set_at: int | None = None
+    """When it was said that it ends in the middle of a period."""
     price: str = ""
     mode: str = "flexible"
     left: str = ""
@@ -251,6 +253,7 @@ class Account:
                 yield _paused(contract, one.at, period, step)
                 yield _dropped(contract, period)
                 yield self._ended_unseen(period)
+                yield self._end_unheard(contract, period)
 
     def may_drop(self, period: Period, *, meter: str, at: int) -> bool:
         """Whether Stripe may bill nothing of what lies at an instant of this period."""
@@ -264,6 +267,15 @@ class Account:
         if FEATURES["invoices are read back"] or in_time or not period.surprise or period.left:
             return ""
         return "nobody saw that its period had ended before its invoice was final"
+
+    def _end_unheard(self, contract: Contract, period: Period) -> str:
+        """Say whether nobody read, before its final invoice, that a period ends early."""
+        said_at = contract.end_set_at
+        if FEATURES["invoices are read back"] or said_at is None or period.end != contract.ends_at:
+            return ""
+        if any(said_at <= look < period.end + GRACE for look in self.looks_at_stripe):
+            return ""
+        return "nobody had heard that its period ends early before its invoice was final"
 
     def _outside(self, one: Usage) -> Placed:
         """Place what nobody is billed for."""

@@ -116,6 +116,25 @@ LIVES = {
         2026-02-13T11:10:00 restore
         2026-02-18T19:12:57 pause c2 m0
     """,
+    "an hour of one value in the middle of which the price changed": """
+        2026-03-10T09:00:00 meter m0 window=hour
+        2026-04-06T02:52:37 subscribe c0 m0
+        2026-05-04T02:51:59 use c0 m0 7
+        2026-05-04T02:52:00 swap c0 m0
+    """,
+    "an item that was replaced before anybody saw it": """
+        2026-01-31T10:30:17 meter m0
+        2026-02-16T23:26:51 subscribe c7 m0
+        2026-03-08T18:06:51 use c7 m0 0.333333
+        2026-03-08T18:36:52 replace c7 m0
+    """,
+    "a new item in whose first minute something was used": """
+        2026-05-31T23:00:01 meter m0
+        2026-06-15T21:45:08 subscribe c1 m0
+        2026-06-15T21:58:38 work sync=1
+        2026-07-02T03:27:06 replace c1 m0
+        2026-07-02T03:27:07 use c1 m0 7
+    """,
 }
 """These go well now."""
 
@@ -129,6 +148,17 @@ OPEN = {
         2026-01-24T03:26:35 use c1 m0 0.333333
         2026-01-25T03:26:05 anchor c1 m0
         2026-01-25T04:27:05 work
+        """,
+    ),
+    "an end in mid-period that nobody heard of before its invoice was final": (
+        "invoices are read back",
+        """
+        2026-01-15T00:00:00 meter m0
+        2026-01-15T00:00:00 subscribe c1 m0
+        2026-01-29T04:09:20 work sync=1
+        2026-01-29T05:04:05 use c1 m0 0.333333
+        2026-01-29T13:40:38 cancel c1 m0 when=326362
+        2026-02-03T10:24:02 twice
         """,
     ),
     "a pause after a trial that nobody saw end": (

@@ -141,7 +141,7 @@ class Owner:
             made = self._stripe("POST", path, cancel_at_period_end=True)
             one.ends_at = int(made["cancel_at"])
         else:
-            one.ends_at = self.now + int(when)
+            one.ends_at, one.end_set_at = self.now + int(when), self.now
             self._stripe("POST", path, cancel_at=one.ends_at)
 
     def do_keep(self, act: Act) -> None:
@@ -149,7 +149,7 @@ class Owner:
         one = self._living(act)
         if one and one.ends_at is not None:
             self._stripe("POST", f"/subscriptions/{one.subscription}", cancel_at="")
-            one.ends_at = None
+            one.ends_at = one.end_set_at = None
 
     def do_anchor(self, act: Act) -> None:
         """`anchor c0 m0`: a new period begins now."""

@@ -52,14 +52,25 @@ class Player(Staff):
         latest = max((one.at for one in self.account.usage), default=self.now)
         self.go_to(max(self.now, latest + HOUR) + 2 * HOUR)
         self._calm_down()
+        self._end_periods()
+        if FEATURES["late usage is found"]:
+            self.go_to(self.now + DAY)
+            self._calm_down()
+        if self._bills_for_others():
+            self._end_periods()
+
+    def _end_periods(self) -> None:
+        """Let every period that goes on end, and its invoice be final."""
         ends = [p.end for one in self.account.contracts for p in one.periods(self.now) if p.end > self.now]
         self.go_to(max(ends, default=self.now) + 10 * 60)
         self._calm_down()
         self.go_to(self.now + 2 * HOUR)
         self._calm_down()
-        if FEATURES["late usage is found"]:
-            self.go_to(self.now + DAY)
-            self._calm_down()
+
+    def _bills_for_others(self) -> bool:
+        """Whether late usage was carried into a period whose invoice is not final."""
+        waiting = UsageReport.objects.filter(closes_at__gt=self.clock())
+        return any(carried for carried in waiting.values_list("carried", flat=True))
 
     def _calm_down(self) -> None:
         for _ in range(6):

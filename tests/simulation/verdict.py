@@ -125,9 +125,11 @@ def _silently_repriced(
         if contract.left != "swap" or contract.mode != "flexible":
             continue
         for period, on_invoice, known in sums:
-            own = sum((p.usage.amount for p in placed if p.usage.at in period), Decimal(0))
+            # What slips over a boundary within a minute is told to nobody.
+            own = _sum(p.usage.amount for p in placed if period.start - 60 <= p.usage.at < period.end)
             told = Finding.objects.filter(kind=Finding.Kind.SWAP_REPRICED, item__stripe_id=contract.item)
-            if period.start == contract.ends_at and on_invoice > own + bound and not told.exists():
+            explained = on_invoice + known
+            if period.start == contract.ends_at and explained > own + bound and not told.exists():
                 yield Difference(customer, meter, _words(period), f"{own}", on_invoice, known, "silent")
 
 
