@@ -86,6 +86,11 @@ FINDINGS: Mapping[str, str] = {
     "meter_refused": "Reactivate the meter in Stripe: the next sync resumes it.",
     "billed_twice": "Keep one of the items in Stripe and remove the others.",
     "legacy_price": "Move the subscriptions to a price with a billing meter in Stripe.",
+    "usage_untaken": (
+        "If it has to be billed, run Stripe setup for a further meter with filters that take it, or start a "
+        "new definition of a meter. If events carry a wrong value, have them corrected in OpenMeter. If it "
+        "is free of charge on purpose, let it stand: nothing else waits for it."
+    ),
     "brake": "Look at the held reports: release those that are right, dismiss those that are not.",
     "already_billed": (
         "Find out who reported it: another tool, or this console before its database was put back. Choose "
@@ -160,6 +165,7 @@ COMES_BACK = frozenset(
         "meter_unsupported",
         "billed_twice",
         "legacy_price",
+        "usage_untaken",
         "missing_at_stripe",
         "surplus_at_stripe",
         "measured_otherwise",

@@ -25,6 +25,7 @@ class Finding(models.Model):
         METER_REFUSED = "meter_refused", "Stripe refuses a meter's events"
         BILLED_TWICE = "billed_twice", "Stripe bills the same usage twice"
         LEGACY_PRICE = "legacy_price", "A price uses Stripe's removed usage records"
+        USAGE_UNTAKEN = "usage_untaken", "Usage that no meter's filters take"
         BRAKE = "brake", "A change looks wrong and waits for a decision"
         ALREADY_BILLED = "already_billed", "Stripe holds usage that this console did not send"
         LATE = "late", "Usage arrived after its billing period closed"

@@ -39,6 +39,8 @@ class Share:
     meter_id: int
     filters: Filters
     wanted: Sequence[Wanted]
+    is_living: bool = True
+    """Whether anybody is billed by it now: what only others took, where they were, is taken by nobody."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,7 +52,7 @@ class Collected:
     taken: Counter[int] = field(default_factory=Counter)
     """Meter → rows that its filters match, whosever they are."""
     untaken: int = 0
-    """Rows that no meter's filters match."""
+    """Rows that would count for one of the slices, but that no meter's filters match."""
 
     def measured(self, enrolment_id: int, number: int) -> Decimal:
         """Return what one slice came to."""
@@ -134,28 +136,34 @@ class _Sieve:
 
     def __init__(self, shares: Sequence[Share], others: Sequence[Filters]) -> None:
         self._shares, self._others = shares, others
-        self._known: dict[tuple[tuple[str, str], ...], frozenset[int]] = {}
+        self._known: dict[tuple[tuple[str, str], ...], tuple[frozenset[int], bool]] = {}
         self.meter_of = {one.enrolment_id: share.meter_id for share in shares for one in share.wanted}
 
-    def takers(self, row: UsageRow) -> frozenset[int]:
-        """Return the meters that take it: 0 stands for those that are not measured now."""
+    def takers(self, row: UsageRow) -> tuple[frozenset[int], bool]:
+        """Return which of the meters take it, and whether one does that somebody is billed by now."""
         group = tuple(row.group.items())
         found = self._known.get(group)
         if found is None:
-            mine = {share.meter_id for share in self._shares if takes(share.filters, row.group)}
-            theirs = {0} if any(takes(filters, row.group) for filters in self._others) else set()
-            found = self._known[group] = frozenset(mine | theirs)
+            mine = [share for share in self._shares if takes(share.filters, row.group)]
+            is_taken = any(share.is_living for share in mine) or any(
+                takes(filters, row.group) for filters in self._others
+            )
+            found = self._known[group] = (frozenset(share.meter_id for share in mine), is_taken)
         return found
 
 
 def _place_rows(collected: Collected, query: _Query, rows: Iterable[UsageRow], sieve: _Sieve) -> None:
     for row in rows:
-        takers = sieve.takers(row)
+        takers, is_taken = sieve.takers(row)
         collected.taken.update(takers)
-        collected.untaken += not takers
-        for place in query.place(row) if takers else ():
+        is_missed = False
+        for place in query.place(row):
             if sieve.meter_of[place[0]] in takers:
                 collected.parts[place].append(as_measured(row.value))
+                is_taken = True
+            else:
+                is_missed = True
+        collected.untaken += is_missed and not is_taken
 
 
 def _batches(queries: Sequence[_Query], size: int) -> Iterator[Sequence[_Query]]:

@@ -86,8 +86,9 @@ def compare_days(
     begin = since or _first_day(enrolments, until)
     subjects = {subject.key for one in enrolments for subject in one.subjects}
     names = sorted(subjects) if len(subjects) <= SUBJECTS_PER_FILTER and not everybody else None
-    for span in _chunks(Span(floor_to(begin, DAY), until), len(subjects)):
-        rows = list(_ask(source, meter, span, names))
+    group_by = sorted(meter.filters)
+    for span in day_chunks(Span(floor_to(begin, DAY), until), len(subjects)):
+        rows = list(ask_by_days(source, meter.slug, span, names, group_by))
         on_answer()
         totals = _totals(rows, meter.filters)
         found = ComparedDays(span=span, rows=len(rows))
@@ -115,7 +116,8 @@ def _billed(one: EnrolmentToPlan, meter: Meter) -> list[Span]:
     return [stretch.span for stretch in stretches]
 
 
-def _chunks(span: Span, subjects: int) -> Iterator[Span]:
+def day_chunks(span: Span, subjects: int) -> Iterator[Span]:
+    """Yield a stretch in parts of whole days that are not too much for one answer."""
     step = DAY * max(1, ROWS_PER_ANSWER // max(1, subjects))
     start = span.start
     while start < span.end:
@@ -123,22 +125,20 @@ def _chunks(span: Span, subjects: int) -> Iterator[Span]:
         start += step
 
 
-def _ask(source: UsageSource, meter: Meter, span: Span, names: Sequence[str] | None) -> Iterator[UsageRow]:
+def ask_by_days(
+    source: UsageSource, slug: str, span: Span, names: Sequence[str] | None, group_by: Sequence[str]
+) -> Iterator[UsageRow]:
+    """Yield usage by UTC days, of some subjects or of everybody. Raises `SyncError`."""
     try:
         yield from source.query(
-            meter.slug,
-            start=span.start,
-            end=span.end,
-            window="DAY",
-            subjects=names,
-            group_by=sorted(meter.filters),
+            slug, start=span.start, end=span.end, window="DAY", subjects=names, group_by=group_by
         )
     except AnswerTooLarge:
         middle = floor_to(span.start + (span.end - span.start) / 2, DAY)
         if middle <= span.start:
             raise
-        yield from _ask(source, meter, Span(span.start, middle), names)
-        yield from _ask(source, meter, Span(middle, span.end), names)
+        yield from ask_by_days(source, slug, Span(span.start, middle), names, group_by)
+        yield from ask_by_days(source, slug, Span(middle, span.end), names, group_by)
 
 
 def _totals(rows: Sequence[UsageRow], filters: Filters) -> Totals:

@@ -96,5 +96,7 @@ def _compare(
         logger.exception("days.not_compared", extra={"meter": meter.stripe_id})
         remarks.fail(unplannable(meter, error))
     else:
+        if meter.filters:
+            remarks.untaken.add(meter.openmeter_slug)
         if is_whole:
             mark_days_compared(meter, now=now)

@@ -67,9 +67,8 @@ def plan_changed_days(
         record_findings([_not_believed(meter, reason)], now=now)
         return
     resolve_matter(Finding.Kind.BRAKE, _fingerprint(meter), now=now)
-    others = [
-        one.filters for one in Meter.objects.filter(openmeter_slug=meter.openmeter_slug) if one != meter
-    ]
+    sharing = Meter.objects.filter(openmeter_slug=meter.openmeter_slug)
+    others = [one.filters for one in sharing if one != meter and not one.obstacle]
     for span in sorted(changed):
         different = [day.enrolment for day in changed[span]]
         attach_rows_within(different, span)

@@ -2,9 +2,9 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -40,6 +40,8 @@ class Remarks:
     notes: list[str] = field(default_factory=list)
     failures: int = 0
     """How many errors are failures of reporting itself: what stands still for a known reason is none."""
+    untaken: set[str] = field(default_factory=set)
+    """OpenMeter meters of which there may be usage that no meter takes."""
 
     def fail(self, sentence: str) -> None:
         """Something could not be measured, or not be sent, that should have been."""
@@ -79,6 +81,7 @@ def plan_meters(
         planning = _Planning(
             meters=sharing,
             others=others[slug],
+            billed=billed,
             request=request,
             source=source,
             rules=PlanningRules(tail=rules.tail, brake_percent=rules.brake_percent, limit=request.window),
@@ -124,6 +127,8 @@ class _Planning:
 
     meters: Sequence[Meter]
     others: Sequence[Filters]
+    billed: Collection[int]
+    """Meters that somebody has a living item on."""
     request: ReportRequest
     source: UsageSource
     rules: PlanningRules
@@ -167,14 +172,17 @@ class _Planning:
                 self.remarks.fail(unplannable(meter, error))
 
     def _measured(self, due: Sequence[DueMeter]) -> Collected:
-        return measure_together(
-            due=due,
+        collected = measure_together(
+            due=[replace(one, is_living=one.meter.pk in self.billed) for one in due],
             others=self.others,
             source=self.source,
             rules=self.rules,
             now=self.now,
             on_answer=self.alive,
         )
+        if collected.untaken:
+            self.remarks.untaken.add(due[0].meter.openmeter_slug)
+        return collected
 
     def _is_confirmed(self, due: DueMeter, had_usage: bool) -> bool:  # noqa: FBT001 - the planner's question
         return agrees(

@@ -47,8 +47,6 @@ class MeterPlan:
     meter: Meter
     enrolments: list[EnrolmentPlan] = field(default_factory=list)
     brake: str = ""
-    leaves_usage: bool = False
-    """Whether OpenMeter's answer held usage that no meter takes."""
 
     @property
     def reports(self) -> Iterator[PlannedReport]:
@@ -85,6 +83,8 @@ class DueMeter:
 
     meter: Meter
     enrolments: Sequence[tuple[EnrolmentToPlan, Sequence[Slice]]]
+    is_living: bool = True
+    """Whether anybody is billed by it now."""
 
 
 def due_slices(
@@ -109,6 +109,8 @@ def measure_together(
     `others` are the filters of those that it feeds and that are not measured now. `on_answer` is called
     after every few answers of OpenMeter: a long backlog takes many.
     """
+    if not due:
+        return Collected()
     return collect_usage(
         source=source,
         slug=due[0].meter.slug,
@@ -116,6 +118,7 @@ def measure_together(
             Share(
                 meter_id=one.meter.pk,
                 filters=one.meter.filters,
+                is_living=one.is_living,
                 wanted=[Wanted(enrolment_id=o.id, subjects=o.subjects, slices=s) for o, s in one.enrolments],
             )
             for one in due
@@ -143,7 +146,7 @@ def plan_meter(
     whether a second answer says so, too: nobody may have used anything.
     """
     meter = due.meter
-    plan = MeterPlan(meter=meter, leaves_usage=collected.untaken > 0)
+    plan = MeterPlan(meter=meter)
     for one, slices in due.enrolments:
         planned = plan_enrolment(one, slices, meter=meter, collected=collected, now=now)
         if not planned.problem:

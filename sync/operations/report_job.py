@@ -12,6 +12,7 @@ from sync.operations.confirm_plan import difference
 from sync.operations.confirmed_reports import confirmed_reports, count_due
 from sync.operations.deliver_reports import deliver_reports
 from sync.operations.delivery_terms import Delivered, DeliveryRules
+from sync.operations.find_untaken import look_for_untaken
 from sync.operations.keep_run import Heartbeat, end_run
 from sync.operations.look_back import Watched, is_due, look_back
 from sync.operations.mirror_for_run import mirror_for_run
@@ -92,6 +93,8 @@ class ReportJob:
             scope = self.request.scope
             self.counters["carried"] += carry_late_reports(scope=scope, run=self.run, now=self.clock())
         self._deliver(wait_for_others=True)
+        if not self.stopped:
+            look_for_untaken(self.request, source=self.openmeter, now=self.clock(), remarks=self.remarks)
 
     def end(self, status: ReportRun.Status, error: str, *, is_full: bool = False) -> None:
         """The run is stored as it ended, with what it leaves for later."""
@@ -139,8 +142,6 @@ class ReportJob:
         """
         failed = self.remarks.failures or self.counters["waiting"] or self.stopped or self.request.dry_run
         return not failed and (self.planned_some or not self.remarks.errors)
-
-    # --- the steps -----------------------------------------------------------------------------------------
 
     def _settle_earlier(self) -> None:
         """A slice whose newest call has no known end gets no further revision: find out what came of it."""

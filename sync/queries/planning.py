@@ -178,13 +178,14 @@ def enrolments_to_plan(
     ids = list(found)
     for first in range(0, len(ids), CHUNK):
         chunk = ids[first : first + CHUNK]
-        _attach_subjects(found, chunk)
+        attach_subjects(found, chunk)
         attach_items(found, chunk, meter, now)
         _attach_rows(found, chunk, since, now)
     return [enrolment for enrolment in found.values() if enrolment.subjects]
 
 
-def _attach_subjects(found: dict[int, EnrolmentToPlan], ids: Sequence[int]) -> None:
+def attach_subjects(found: dict[int, EnrolmentToPlan], ids: Sequence[int]) -> None:
+    """Give enrolments the subjects of their customers, and when they are theirs."""
     rows = (
         Subject.objects.filter(customer__enrolments__in=ids)
         # Taken back before it began: nothing was ever measured under it.

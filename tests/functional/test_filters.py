@@ -241,3 +241,84 @@ class TestTheSameUsageTwice:
         world.stripe("DELETE", f"/subscriptions/{moved.subscription}")
         world.sync()
         assert not Finding.objects.filter(kind="billed_twice", resolved_at=None)
+
+
+class TestUsageThatNobodyTakes:
+    def finding(self):
+        """Return the one open finding of it, or None."""
+        return Finding.objects.filter(kind="usage_untaken", resolved_at=None).first()
+
+    def test_is_a_finding_with_its_units_while_there_is_any(self, split):
+        world, ada = split.world, split.subscriber("ada", "input", "output")
+        split.subscriber("bob", "output")
+        world.use("ada", 5, at("2026-03-10T09:30"), type="input")
+        world.use("bob", 50, at("2026-03-10T09:30"), type="input")
+        world.at(TEN)
+        world.report()
+        assert self.finding() is None, "a filter takes bob's input, though he is not billed for it"
+        world.use("ada", 200, at("2026-03-10T10:10"), type="image")
+        world.use("ada", "0.5", at("2026-03-10T10:20"))
+        world.use("nobody", 9, at("2026-03-10T10:20"), type="image")
+        world.at(at("2026-03-10T11:03"))
+        world.report(dry_run=True)
+        assert self.finding() is None
+        world.report()
+        message = self.finding().message
+        assert "counted 200.5 units of 1 customer since 2026-03-10" in message
+        assert "type is image: 200, type is empty: 0.5" in message
+        assert "2.01 USD by the price of ai_input, 6.02 USD by the price of ai_output" in message
+        assert split.billed(ada) == (5, 0)
+        first = self.finding().pk
+        world.at(at("2026-05-20T11:03"))
+        world.report()
+        assert self.finding().pk == first, "it does not end because time passes"
+        Meter.objects.filter(event_name="ai_output").update(filters={"type": ["output", "image", ""]})
+        world.report()
+        assert self.finding() is None
+
+    def test_is_looked_at_hourly_by_the_schedule(self, split):
+        world = split.world
+        split.subscriber("ada", "input")
+        world.use("ada", 200, at("2026-03-10T09:30"), type="image")
+        world.at(TEN)
+        world.report(trigger="schedule")
+        world.use("ada", 100, at("2026-03-10T09:40"), type="image")
+        world.later(minutes=5)
+        world.report(trigger="schedule")
+        assert "200 units" in self.finding().message
+        world.later(hours=1)
+        world.report(trigger="schedule")
+        assert "300 units" in self.finding().message
+
+    def test_is_found_a_day_later_where_openmeter_learned_of_it_late(self, split):
+        world = split.world
+        split.subscriber("ada", "input")
+        world.use("ada", 5, at("2026-03-10T09:30"), type="input")
+        world.at(at("2026-03-10T20:03"))
+        world.report(trigger="schedule")
+        world.use("ada", 7, at("2026-03-10T09:40"), type="image")
+        world.later(hours=25)
+        world.report(trigger="schedule")
+        assert "counted 7 units" in self.finding().message
+
+    def test_is_not_what_an_older_definition_took(self, split):
+        """Everything was billed on one meter, until its customers moved to one that takes less."""
+        world, new = split.world, split.world.bill("ai_input_2")
+        old = Meter.objects.get(event_name="ai_input")
+        world.sync()
+        Meter.objects.filter(event_name="ai_output").update(openmeter_slug="", openmeter_id="")
+        Meter.objects.filter(pk=old.pk).update(filters={})
+        Meter.objects.filter(stripe_id=new.stripe_id).update(
+            openmeter_slug="tokens", filters={"type": ["input"]}, replaces=old
+        )
+        ada = split.subscriber("ada", "input")
+        world.use("ada", 40, at("2026-03-10T09:30"), type="image")
+        world.at(at("2026-03-12T00:03"))
+        world.report()
+        world.stripe("DELETE", f"/subscriptions/{ada.subscription}", invoice_now=True)
+        world.subscribe(ada.customer, new, "ada")
+        world.use("ada", 2, at("2026-03-13T09:30"), type="image")
+        world.at(at("2026-03-14T00:03"))
+        world.report()
+        assert "counted 2 units" in self.finding().message
+        assert world.billed(ada, "ai_input") == 40
