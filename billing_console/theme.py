@@ -83,6 +83,12 @@ UNFOLD: dict[str, Any] = {
                         "sync.view_finding",
                         badge="sync.admin.environment.open_findings",
                     ),
+                    _item(
+                        "Reconciliations",
+                        "balance",
+                        "sync_reconciliation_changelist",
+                        "sync.view_reconciliation",
+                    ),
                     _item("Pauses", "pause_circle", "sync_pause_changelist", "sync.view_pause"),
                 ],
             },

@@ -294,3 +294,35 @@ def subscribe(
     BillingPeriodFactory(item=item)
     enrolment, _ = m.Enrolment.objects.get_or_create(customer=item.subscription.customer, meter=item.meter)
     return enrolment
+
+
+class ReconciliationFactory(DjangoModelFactory):
+    class Meta:
+        model = m.Reconciliation
+
+    run = factory.SubFactory(ReportRunFactory, kind="reconcile")
+    start = NOW - 35 * 24 * HOUR
+    end = NOW
+    is_whole = True
+
+
+class ReconciledDayFactory(DjangoModelFactory):
+    class Meta:
+        model = m.ReconciledDay
+
+    reconciliation = factory.SubFactory(ReconciliationFactory)
+    meter = factory.SubFactory(MeterFactory)
+    day = NOW.date()
+    used = measured = told = held = Decimal(7)
+
+
+class DifferenceFactory(DjangoModelFactory):
+    class Meta:
+        model = m.Difference
+
+    reconciliation = factory.SubFactory(ReconciliationFactory)
+    meter = factory.SubFactory(MeterFactory)
+    customer = factory.SubFactory(CustomerFactory)
+    day = NOW.date()
+    cause = "missing"
+    units = Decimal(3)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from sync.models import ReconciledDay
 from sync.queries.day_sums import Day
 
 GREY = "#7a8496"
@@ -15,13 +16,32 @@ def usage_chart(days: Sequence[Day]) -> dict[str, str]:
 
     JavaScript's numbers are rounded to some 15 digits: the table beside it has them all.
     """
+    return _chart(
+        labels=[f"{day.day:%d %b}" for day in days],
+        line=("delivered to Stripe", [_number(day.delivered_units) for day in days]),
+        bars=("measured by OpenMeter", [_number(day.measured_units) for day in days]),
+    )
+
+
+def sides_chart(days: Sequence[ReconciledDay]) -> dict[str, str]:
+    """Return data and options of a chart: what OpenMeter says as bars, what Stripe holds as a line."""
+    return _chart(
+        labels=[f"{day.day:%d %b}" for day in days],
+        line=("Stripe holds", [_number(day.held or 0) for day in days]),
+        bars=("used by OpenMeter's word", [_number(day.used) for day in days]),
+    )
+
+
+def _chart(
+    *, labels: Sequence[str], line: tuple[str, Sequence[float]], bars: tuple[str, Sequence[float]]
+) -> dict[str, str]:
     data = {
-        "labels": [f"{day.day:%d %b}" for day in days],
+        "labels": labels,
         "datasets": [
             {
                 "type": "line",
-                "label": "delivered to Stripe",
-                "data": [_number(day.delivered_units) for day in days],
+                "label": line[0],
+                "data": line[1],
                 "borderColor": "var(--color-primary-600)",
                 "backgroundColor": "var(--color-primary-600)",
                 "borderWidth": 2,
@@ -29,8 +49,8 @@ def usage_chart(days: Sequence[Day]) -> dict[str, str]:
             },
             {
                 "type": "bar",
-                "label": "measured by OpenMeter",
-                "data": [_number(day.measured_units) for day in days],
+                "label": bars[0],
+                "data": bars[1],
                 "backgroundColor": "rgba(148, 163, 184, .55)",
                 "borderRadius": 3,
                 "maxBarThickness": 18,

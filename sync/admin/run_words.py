@@ -69,6 +69,8 @@ def outcome_words(run: ReportRun, *, in_short: bool = False) -> list[tuple[str, 
 
     In short, a sync says what was new to it, not what it saw.
     """
+    if run.kind == Kind.RECONCILE:
+        return [(name, count) for name, count in run.counters.items() if count]
     if run.kind != Kind.REPORT:
         counted = {name: count for name, count in sorted(run.counters.items()) if count}
         return _sync_in_short(counted) if in_short else list(counted.items())

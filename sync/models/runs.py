@@ -44,6 +44,8 @@ class ReportRun(models.Model):
     with_sync = models.BooleanField(default=True)
     """Whether Stripe is mirrored first."""
     retry_rejected = models.BooleanField(default=False)
+    every_customer = models.BooleanField(default=False)
+    """Whether a comparison asks Stripe about customers, too, who used nothing and have no reports."""
     as_of = models.DateTimeField(null=True, blank=True)
     """What had closed by then is planned, and nothing younger: the instant of the preview that a person
     confirmed; null means that nobody did, and by the time it is planned."""

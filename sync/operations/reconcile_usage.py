@@ -50,7 +50,8 @@ class ReconcileRequest:
             kind=ReportRun.Kind.RECONCILE,
             trigger=self.trigger,
             requested_by=self.requested_by,
-            scope={**asdict(self.scope), "every_customer": self.every_customer},
+            scope=asdict(self.scope),
+            every_customer=self.every_customer,
             window_start=self.days.start if self.days else None,
             window_end=self.days.end if self.days else None,
             queued_at=now,
@@ -59,10 +60,9 @@ class ReconcileRequest:
     @classmethod
     def of_run(cls, run: ReportRun) -> "ReconcileRequest":
         """Return what a stored run was asked to compare."""
-        kept = dict(run.scope)
         return cls(
-            every_customer=bool(kept.pop("every_customer", False)),
-            scope=Scope.stored(kept),
+            scope=Scope.stored(run.scope),
+            every_customer=run.every_customer,
             days=Span(run.window_start, run.window_end) if run.window_start and run.window_end else None,
             trigger=ReportRun.Trigger(run.trigger),
             requested_by=run.requested_by,

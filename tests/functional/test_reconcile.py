@@ -1,19 +1,23 @@
 """OpenMeter, the ledger, Stripe's totals and its invoices say the same, or it is said why not."""
 
 import json
+import re
 from decimal import Decimal
+from html import unescape
 from io import StringIO
 
 import pytest
 import time_machine
 from django.core.management import CommandError, call_command
 
+from sync.admin.links import row_url
 from sync.domain.reconciliation import Cause
 from sync.models import Difference, Finding, Reconciliation, ReportRun, Subject, UsageReport
 from sync.operations.reconcile_usage import ReconcileRequest, reconcile_usage
 from sync.queries.reconciled import totals_of
 from sync.wiring import connect
 from tests.functional.test_report_usage import at
+from tests.office import dialog_url, text_of
 
 EVENTS = "POST /v1/billing/meter_events"
 
@@ -205,3 +209,31 @@ class TestCommand:
         code, _, err = shell(*args)
         assert code == 2
         assert sentence in err
+
+
+class TestPages:
+    def test_a_person_has_all_sides_compared_and_drills_down(self, world, ada, office):
+        world.use("ada", 5, at("2026-03-11T15:30"))
+        otto = office.browser("otto", group="Billing operator")
+        answer = office.confirm(otto, dialog_url("reconciliation", "compare"), why="Before the invoice.")
+        run = ReportRun.objects.get(kind=ReportRun.Kind.RECONCILE)
+        assert answer["Location"] == f"/sync/reportrun/{run.pk}/change/"
+        office.work()
+        assert "1 differences" in text_of(office.get(otto, "/sync/reportrun/"))
+        kept = Reconciliation.objects.get()
+        assert row_url(kept) in text_of(office.get(otto, f"/sync/reportrun/{run.pk}/change/"))
+        page = text_of(office.get(otto, row_url(kept)))
+        assert "OpenMeter says otherwise than was measured" in page
+        listed = office.get(otto, "/sync/difference/", run=kept.pk, cause__exact="changed")
+        row = Difference.objects.get()
+        assert row_url(row) in text_of(listed)
+        reports = re.search(r'href="([^"]+)">Reports of the day', text_of(listed))
+        of_the_day = UsageReport.objects.get(slice_start__gte=at("2026-03-11T00:00"))
+        others = UsageReport.objects.exclude(pk=of_the_day.pk)
+        shown = text_of(office.get(otto, unescape(reports.group(1))))
+        assert row_url(of_the_day) in shown
+        assert not [one for one in others if row_url(one) in shown]
+
+    def test_says_what_to_do_while_nothing_was_compared(self, world, office):
+        shown = text_of(office.get(office.browser(), "/sync/reconciliation/"))
+        assert "Compare all sides… makes the first one" in shown

@@ -19,11 +19,14 @@ from tests.factories import (
     BillingPeriodFactory,
     CustomerFactory,
     DeliveryAttemptFactory,
+    DifferenceFactory,
     EnrolmentFactory,
     FindingFactory,
     IncidentFactory,
     MeterFactory,
     PauseFactory,
+    ReconciledDayFactory,
+    ReconciliationFactory,
     ReportRunFactory,
     StripeAccountFactory,
     StripeNoticeFactory,
@@ -56,7 +59,11 @@ def fill_one(number, run):
     meter = MeterFactory(openmeter_slug="")
     item = SubscriptionItemFactory(subscription__customer=customer, price__meter=meter)
     SubscriptionPauseFactory(subscription=item.subscription)
-    BillingPeriodFactory(item=item)
+    period = BillingPeriodFactory(item=item)
+    kept = ReconciliationFactory()
+    ReconciledDayFactory(reconciliation=kept, meter=meter)
+    DifferenceFactory(reconciliation=kept, meter=meter, customer=customer)
+    DifferenceFactory(reconciliation=kept, meter=meter, customer=customer, period=period, day=None)
     report = UsageReportFactory(enrolment=EnrolmentFactory(customer=customer, meter=meter), run=run)
     PauseFactory(customer=customer)
     IncidentFactory(ended_at=NOW)
