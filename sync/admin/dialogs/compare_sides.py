@@ -43,7 +43,7 @@ class CompareSides(Dialog):
     def description(self) -> str:
         """Say what will happen."""
         return (
-            "A worker reads from OpenMeter what was used and from Stripe what it holds, for the last 35 days, "
+            "A worker reads from OpenMeter what was used and from Stripe what it holds, over 35 days, "
             "and holds both and the final invoices against the ledger. Nothing is planned or sent."
         )
 
