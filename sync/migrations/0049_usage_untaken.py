@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("sync", "0046_reconciliations"),
+        ("sync", "0048_who_reconciles"),
     ]
 
     operations = [
