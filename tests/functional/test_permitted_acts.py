@@ -56,6 +56,9 @@ def something_to_do(world, office):
     FindingFactory()
     PauseFactory(customer=paused)
     PauseFactory(meter=MeterFactory())
+    # Set-up is for usage that nothing bills yet.
+    made = {"slug": "calls", "aggregation": "COUNT", "eventType": "calls"}
+    assert world.openmeter_http.post("/api/v1/meters", json=made).is_success
     ReportRunFactory(status="queued")
     Schedule.objects.filter(name="Sync with Stripe").update(repeats=0)
     return {
@@ -63,7 +66,7 @@ def something_to_do(world, office):
         "move": {"customer": CustomerFactory().pk},
         "retry": {"looked": "on"},
         "redefine": FORM,
-        "set_up": SET_UP,
+        "set_up": SET_UP | {"openmeter_meter": "calls"},
         "start_at": {"start": f"{START:%Y-%m-%d %H:%M}"},
     }
 
