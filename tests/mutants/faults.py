@@ -20,6 +20,7 @@ HAZARDS, LEDGER = "tests/integration/test_hazards.py", "tests/integration/test_l
 LOOK_BACK = "tests/functional/test_look_back.py"
 REPORT, CRASHES = "tests/functional/test_report_usage.py", "tests/functional/test_crashes.py"
 CARRY = "tests/functional/test_carry.py"
+GO_LIVE, UNKNOWN = "tests/functional/test_go_live.py", "tests/functional/test_unknown_outcomes.py"
 INVOICES, SLICES = "tests/functional/test_invoices.py", "tests/unit/test_slices.py"
 
 FAULTS = [
@@ -233,6 +234,54 @@ FAULTS = [
         old="        if any(day.differs and day.is_billed and not _may_differ(day) for day in chunk.days):",
         new="        if any(day.differs and not day.is_billed for day in chunk.days):",
         tests=(f"{LOOK_BACK}::TestQuietMeter",),
+    ),
+    Fault(
+        name="first-delivery-unchecked",
+        harm="What another tool reported before is billed twice.",
+        file="sync/queries/uncompared.py",
+        old="    first = Q(enrolment__checked_at=None)",
+        new="    first = Q(pk=None)",
+        tests=(f"{GO_LIVE}::TestFirstDelivery",),
+    ),
+    Fault(
+        name="old-slices-unchecked",
+        harm="A database that was put back sends again what Stripe forgot the names of.",
+        file="sync/queries/uncompared.py",
+        old="    old = Q(slice_end__lte=now - RESEND_LIMIT)",
+        new="    old = Q(pk=None)",
+        tests=(f"{GO_LIVE}::TestOldSlices",),
+    ),
+    Fault(
+        name="days-of-sent-hours-unchecked",
+        harm="A day is sent whose hours were sent under names of their own.",
+        file="sync/queries/uncompared.py",
+        old='    long = Q(slice_end__gt=F("slice_start") + HOUR)',
+        new="    long = Q(pk=None)",
+        tests=(f"{GO_LIVE}::TestOldSlices",),
+    ),
+    Fault(
+        name="sent-although-not-compared",
+        harm="Where Stripe's totals cannot be read, first deliveries go out unseen.",
+        file=f"{OPERATIONS}/load_lanes.py",
+        old="        if for_people or report.pk in uncompared or",
+        new="        if for_people or",
+        tests=(f"{GO_LIVE}::TestFirstDelivery",),
+    ),
+    Fault(
+        name="unknown-sent-anew-unseen",
+        harm="A report that did arrive is sent again under another name once a day has passed.",
+        file=f"{OPERATIONS}/settle_unknown.py",
+        old="        elif alone and all(cell.is_as_told for cell in cells):",
+        new="        elif alone:",
+        tests=(f"{UNKNOWN}::TestUnknownForADay",),
+    ),
+    Fault(
+        name="totals-believed-too-early",
+        harm="What arrived a minute ago is not in Stripe's totals yet, and is sent again.",
+        file=f"{DOMAIN}/comparison.py",
+        old="SUMMARY_LAG = timedelta(minutes=10)",
+        new="SUMMARY_LAG = timedelta(0)",
+        tests=("tests/integration/test_compare_with_stripe.py",),
     ),
     Fault(
         name="refused-later-and-believed",
