@@ -111,11 +111,12 @@ class TestIncident:
             watch_reporting(now=world.now)
         assert [one.subject for one in mail.outbox[1:]] == ["[Billing console] More: Reports are held"]
         lines = mail.outbox[1].body.split("\n\n")[0].splitlines()
-        assert [line.split(":")[0] for line in lines] == [
+        assert {line.split(":")[0] for line in lines} == {
             f"Reports wait for a person (2 held) on {others[0].meter.event_name}, planned on 2026-03-10",
             f"Reports wait for a person (1 held) on {others[1].meter.event_name}, planned on 2026-03-10",
             "Reports wait for a person (1 held) on tokens, planned on 2026-03-11",
-        ]
+        }
+        assert len(lines) == 3
         UsageReport.objects.filter(enrolment__in=others).update(status="dismissed", decision="Wrong.")
         watch_reporting(now=world.now)
         assert Incident.objects.filter(ended_at=None).count() == 2
