@@ -17,6 +17,12 @@ MOST_DOUBTFUL = 8
 """Reports of unknown arrival in one hour that are tried in all combinations; of more, all or none."""
 
 
+def is_same(units: Decimal, expected: Decimal, *, decimals: int) -> bool:
+    """Whether what Stripe answered is what we expect, in units of so many decimals."""
+    half_a_unit = Decimal(5).scaleb(-decimals - 1)
+    return abs(exact_add(units, -expected)) < max(half_a_unit, abs(expected) * FLOAT_DIGITS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
     """A report that Stripe was told, or may have been told: `sure` only if it must be visible by now."""
@@ -96,8 +102,7 @@ class Cell:
         return [exact_sum([self.ledger, *chosen]) for size in sizes for chosen in combinations(values, size)]
 
     def _is(self, total: Decimal) -> bool:
-        half_a_unit = Decimal(5).scaleb(-self.decimals - 1)
-        return abs(exact_add(self.units, -total)) < max(half_a_unit, abs(total) * FLOAT_DIGITS)
+        return is_same(self.units, total, decimals=self.decimals)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,10 +5,10 @@ from decimal import Decimal
 
 from sync.domain.accounts import Account, account_of
 from sync.domain.comparison import Comparison
-from sync.domain.identifiers import report_identifier
 from sync.domain.quantities import billed_units, exact_add, measurement_of
 from sync.domain.timeline import HOUR, floor_to
 from sync.models import ReportRun, UsageReport
+from sync.operations.revise_report import revised
 
 Status = UsageReport.Status
 
@@ -78,25 +78,13 @@ def _row(
     report: UsageReport, revision: int, part: Part, *, decision: str, run: ReportRun | None, now: datetime
 ) -> UsageReport:
     status, units, quantity = part
-    meter = report.enrolment.meter
     was_sent = status == Status.DELIVERED
-    return UsageReport(
-        enrolment=report.enrolment,
-        slice_start=report.slice_start,
-        slice_end=report.slice_end,
-        revision=revision,
-        measured=measurement_of(exact_add(quantity, -report.carried), scale=meter.scale),
-        carried=report.carried,
+    return revised(
+        report,
+        revision,
+        measured=measurement_of(exact_add(quantity, -report.carried), scale=report.enrolment.meter.scale),
         quantity=quantity,
         value=units,
-        event_at=report.event_at,
-        closes_at=report.closes_at,
-        identifier=report_identifier(
-            meter_id=meter.stripe_id,
-            customer_id=report.enrolment.customer.stripe_id,
-            slice_start=report.slice_start,
-            revision=revision,
-        ),
         status=status,
         written_off=not was_sent,
         first_sent_at=now if was_sent else None,
@@ -105,5 +93,5 @@ def _row(
         beside=units,
         decision=decision,
         run=run or report.run,
-        created_at=now,
+        now=now,
     )

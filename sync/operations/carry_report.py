@@ -14,6 +14,7 @@ from sync.operations.measure_anew import measure_slices_anew
 from sync.operations.plan_carry import CarryPlan, plan_carry
 from sync.operations.record_findings import end_report_findings, record_findings, stays_late
 from sync.operations.resolve_report import decision
+from sync.operations.revise_report import revised
 from sync.operations.sum_up_days import mark_days, sum_up_days_after_commit
 from sync.ports import InvalidInput
 
@@ -95,8 +96,8 @@ def _settle(report: UsageReport, plan: CarryPlan, said: str, now: datetime) -> U
             "it: dismiss it with a reason, or carry it forward in a later period."
         )
         raise InvalidInput(msg)
-    first = _revision(report, newest + 1, value=plan.carried, status=Status.CARRIED, decision=said, now=now)
-    second = _revision(report, newest + 2, value=plan.rest, status=Status.LATE, error=rest, now=now)
+    first = revised(report, newest + 1, value=plan.carried, status=Status.CARRIED, decision=said, now=now)
+    second = revised(report, newest + 2, value=plan.rest, status=Status.LATE, error=rest, now=now)
     if meter.sets_hours:
         first.quantity = before.accounted + before.written_off + plan.carried
         first.value = before.accounted + plan.carried
@@ -104,37 +105,6 @@ def _settle(report: UsageReport, plan: CarryPlan, said: str, now: datetime) -> U
     first.save()
     second.save()
     return first
-
-
-def _revision(
-    report: UsageReport,
-    revision: int,
-    *,
-    value: Decimal,
-    status: UsageReport.Status,
-    now: datetime,
-    decision: str = "",
-    error: str = "",
-) -> UsageReport:
-    """Return a later revision of the same slice; nothing is saved."""
-    return UsageReport(
-        enrolment=report.enrolment,
-        slice_start=report.slice_start,
-        slice_end=report.slice_end,
-        revision=revision,
-        measured=report.measured,
-        carried=report.carried,
-        quantity=report.quantity,
-        value=value,
-        event_at=report.event_at,
-        closes_at=report.closes_at,
-        identifier=_identifier(report, report.slice_start, revision),
-        status=status,
-        decision=decision,
-        error=error,
-        run=report.run,
-        created_at=now,
-    )
 
 
 def _raise_target(plan: CarryPlan, carried: UsageReport, *, run: ReportRun, now: datetime) -> UsageReport:
@@ -166,7 +136,12 @@ def _raise_target(plan: CarryPlan, carried: UsageReport, *, run: ReportRun, now:
         value=value,
         event_at=piece.event_at,
         closes_at=plan.target.outlook.closes_at,
-        identifier=_identifier(carried, piece.span.start, revision),
+        identifier=report_identifier(
+            meter_id=meter.stripe_id,
+            customer_id=carried.enrolment.customer.stripe_id,
+            slice_start=piece.span.start,
+            revision=revision,
+        ),
         decision=carried.decision,
         corrects=carried,
         run=run,
@@ -184,12 +159,3 @@ def _busy(report: UsageReport) -> str:
 def _revisions(enrolment: Enrolment, slice_start: datetime) -> QuerySet[UsageReport]:
     """Return all revisions of a slice, in order."""
     return UsageReport.objects.filter(enrolment=enrolment, slice_start=slice_start).order_by("revision")
-
-
-def _identifier(report: UsageReport, slice_start: datetime, revision: int) -> str:
-    return report_identifier(
-        meter_id=report.enrolment.meter.stripe_id,
-        customer_id=report.enrolment.customer.stripe_id,
-        slice_start=slice_start,
-        revision=revision,
-    )

@@ -9,9 +9,9 @@ from django.db.models import F
 from sync.domain.invoices import VOID
 from sync.domain.quantities import as_text, exact_sum
 from sync.domain.timeline import HOUR
-from sync.models import BillingPeriod, Finding, Invoice, SubscriptionItem
+from sync.models import Finding, Invoice, SubscriptionItem
 from sync.operations.close_periods import waiting_periods
-from sync.operations.record_findings import FoundIssue, record_findings
+from sync.operations.record_findings import FoundIssue, period_fingerprint, record_findings
 from sync.queries.billed_periods import delivered_units
 
 SLACK = 2 * HOUR
@@ -73,16 +73,16 @@ def _uninvoiced(now: datetime) -> Iterator[FoundIssue]:
     periods = list(
         ended.select_related("item__subscription__customer", "item__meter", "item__price").order_by("pk")
     )
-    known = _told([_fingerprint(period) for period in periods])
+    known = _told([period_fingerprint(period) for period in periods])
     delivered = delivered_units(periods)
     for period in periods:
         units = delivered.get(period.pk)
-        if _fingerprint(period) in known or not units:
+        if period_fingerprint(period) in known or not units:
             continue
         subscription, meter = period.item.subscription, period.item.meter
         yield FoundIssue(
             kind=Finding.Kind.NOT_INVOICED,
-            fingerprint=_fingerprint(period),
+            fingerprint=period_fingerprint(period),
             message=(
                 f"{subscription.customer} canceled {subscription.stripe_id} at once, and Stripe made no last "
                 f"invoice: {as_text(units)} units of {meter.slug if meter else 'a meter'} since "
@@ -98,10 +98,6 @@ def _told(fingerprints: Iterable[str]) -> set[str]:
     """Return what people were told of before: nothing can change it, so once is enough."""
     found = Finding.objects.filter(kind=Finding.Kind.NOT_INVOICED, fingerprint__in=list(fingerprints))
     return set(found.values_list("fingerprint", flat=True))
-
-
-def _fingerprint(period: BillingPeriod) -> str:
-    return f"{period.item.stripe_id}:{int(period.start.timestamp())}"
 
 
 def _instant(at: datetime) -> str:

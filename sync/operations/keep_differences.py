@@ -11,7 +11,7 @@ from sync.domain.quantities import as_text, exact_sum
 from sync.domain.reconciliation import Cause
 from sync.models import BillingPeriod, Customer, Difference, Finding, Meter, ReconciledDay, Reconciliation
 from sync.operations.reconcile_meter import Found, ReconciledMeter
-from sync.operations.record_findings import FoundIssue, record_findings, resolve_absent
+from sync.operations.record_findings import FoundIssue, period_fingerprint, record_findings, resolve_absent
 
 KEPT = timedelta(days=400)
 """How long days and differences are kept: as long as anybody argues about an invoice."""
@@ -124,32 +124,28 @@ def record_invoices(
 
     Those of periods that agree now are resolved.
     """
-    fingerprints = [_fingerprint(period) for period, _found in checked]
+    fingerprints = [period_fingerprint(period) for period, _found in checked]
     known = Finding.objects.filter(
         kind=Finding.Kind.INVOICE_DIFFERS, fingerprint__in=fingerprints, resolved_at__isnull=False
     )
     settled = set(known.values_list("fingerprint", "message"))
-    agreeing = [_fingerprint(period) for period, found in checked if found is None]
+    agreeing = [period_fingerprint(period) for period, found in checked if found is None]
     Finding.objects.filter(
         kind=Finding.Kind.INVOICE_DIFFERS, fingerprint__in=agreeing, resolved_at=None
     ).update(resolved_at=now, resolution="The invoice bills what was reported.")
     issues = [
         FoundIssue(
             kind=Finding.Kind.INVOICE_DIFFERS,
-            fingerprint=_fingerprint(period),
+            fingerprint=period_fingerprint(period),
             message=found.detail,
             customer_id=found.customer_id,
             meter_id=meter.pk,
             item_id=period.item_id,
         )
         for period, found in checked
-        if found and (_fingerprint(period), found.detail) not in settled
+        if found and (period_fingerprint(period), found.detail) not in settled
     ]
     return record_findings(issues, now=now)
-
-
-def _fingerprint(period: BillingPeriod) -> str:
-    return f"{period.item.stripe_id}:{int(period.start.timestamp())}"
 
 
 def record_differences(

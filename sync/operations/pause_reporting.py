@@ -4,7 +4,8 @@ from datetime import datetime
 
 from django.db import IntegrityError, transaction
 
-from sync.models import Customer, Meter, Pause
+from sync.models import Customer, Finding, Meter, Pause
+from sync.operations.record_findings import FoundIssue, record_findings
 from sync.ports import InvalidInput
 from sync.queries.pausable import Pausable, pausable
 from sync.queries.pauses import open_pauses
@@ -93,8 +94,8 @@ def resume_scope(*, scope: Scope, why: str, who: str, now: datetime) -> list[Pau
         return [resume_reporting(pause_id=pause.pk, why=why, who=who, now=now) for pause in standing]
 
 
-def pause_for_stripe(meter: Meter, *, reason: str, now: datetime) -> bool:
-    """The meter stands still until Stripe takes its events again; return whether it did not before."""
+def pause_for_stripe(meter: Meter, *, reason: str, now: datetime) -> None:
+    """The meter stands still until Stripe takes its events again, and a finding says so from then on."""
     _, is_new = Pause.objects.get_or_create(
         scope=f"refused:{meter.stripe_id}",
         resumed_at=None,
@@ -106,4 +107,14 @@ def pause_for_stripe(meter: Meter, *, reason: str, now: datetime) -> bool:
             "paused_at": now,
         },
     )
-    return is_new
+    if is_new:
+        issue = FoundIssue(
+            kind=Finding.Kind.METER_REFUSED,
+            fingerprint=f"meter:{meter.stripe_id}",
+            message=(
+                f"Stripe refuses every event of {meter.event_name}: {reason} Its reports wait. "
+                "Reactivate the meter in Stripe, then sync with Stripe and report usage."
+            ),
+            meter_id=meter.pk,
+        )
+        record_findings([issue], now=now)

@@ -151,10 +151,8 @@ def _plan_slice(plan: EnrolmentPlan, reading: _Reading, rows: list[LedgerRow], m
 def _gives_way(newest: LedgerRow, before: Sequence[LedgerRow], *, moved: bool) -> bool:
     """Whether it was never sent, is not being decided on, and says nothing but what was measured.
 
-    A late one gives way to another reading, too, so that people decide on what is true.
-
-    One that takes late usage along goes out first: another reading, which may be wrong, must not stand
-    for it.
+    A late one gives way to another reading, too, so that people decide on what is true. One that takes late
+    usage along goes out first: another reading, which may be wrong, must not stand for it.
     """
     takes_along = newest.carried != (before[-1].carried if before else 0)
     unsent = newest.was_never_claimed or (newest.is_late_unsent and moved)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from decimal import Decimal
 
-from sync.domain.comparison import FLOAT_DIGITS
+from sync.domain.comparison import is_same
 from sync.domain.quantities import as_text
 from sync.domain.reconciliation import Cause
 from sync.domain.timeline import Span
@@ -44,8 +44,7 @@ def _difference(line: BilledPeriod, meter: Meter) -> Found | None:
     if billed is None or delivered is None:
         return None
     expected = max(delivered, Decimal(0))
-    half_a_unit = Decimal(5).scaleb(-meter.decimals - 1)
-    if abs(expected - billed) < max(half_a_unit, expected * FLOAT_DIGITS):
+    if is_same(billed, expected, decimals=meter.decimals):
         return None
     return Found(
         cause=Cause.INVOICE,

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import Q
 
-from sync.models import Finding, UsageReport
+from sync.models import BillingPeriod, Finding, UsageReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,11 @@ def about_report(report: UsageReport, kind: Finding.Kind) -> FoundIssue:
 def report_fingerprint(report: UsageReport) -> str:
     """Return the name of every matter that is about this one report."""
     return f"report:{report.identifier}"
+
+
+def period_fingerprint(period: BillingPeriod) -> str:
+    """Return the name of every matter that is about this one billing period."""
+    return f"{period.item.stripe_id}:{int(period.start.timestamp())}"
 
 
 def record_findings(issues: Iterable[FoundIssue], *, now: datetime) -> int:

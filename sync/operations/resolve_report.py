@@ -6,11 +6,11 @@ from django.db import transaction
 
 from sync.domain.accounts import account_of
 from sync.domain.closings import is_late
-from sync.domain.identifiers import report_identifier
 from sync.domain.quantities import MAX_DIGITS, as_text, billed_units, digit_count
 from sync.models import ReportRun, UsageReport
 from sync.operations.measure_anew import measure_slices_anew
 from sync.operations.record_findings import end_report_findings, record_findings, stays_late
+from sync.operations.revise_report import revised
 from sync.operations.sum_up_days import mark_days, sum_up_days_after_commit
 from sync.ports import InvalidInput
 
@@ -151,28 +151,19 @@ def replace_report(report: UsageReport, *, run: ReportRun | None, now: datetime)
             "lower the meter's decimals first."
         )
         raise InvalidInput(msg)
-    revision = rows[-1].revision + 1
-    return UsageReport.objects.create(
-        enrolment=report.enrolment,
-        slice_start=report.slice_start,
-        slice_end=report.slice_end,
-        revision=revision,
+    made = revised(
+        report,
+        rows[-1].revision + 1,
         measured=newest.measured,
         carried=newest.carried,
         quantity=quantity,
         value=value,
-        event_at=report.event_at,
-        closes_at=report.closes_at,
-        identifier=report_identifier(
-            meter_id=meter.stripe_id,
-            customer_id=report.enrolment.customer.stripe_id,
-            slice_start=report.slice_start,
-            revision=revision,
-        ),
         corrects=report.corrects,
         run=run or report.run,
-        created_at=now,
+        now=now,
     )
+    made.save()
+    return made
 
 
 def decision(verb: str, why: str, who: str, now: datetime) -> str:

@@ -12,7 +12,7 @@ from sync.models import DeliveryAttempt, Finding, Meter, ReportRun, UsageReport
 from sync.models.expressions import TextByKey
 from sync.operations.measure_anew import measure_slices_anew
 from sync.operations.pause_reporting import pause_for_stripe
-from sync.operations.record_findings import FoundIssue, about_report, record_findings
+from sync.operations.record_findings import about_report, record_findings
 from sync.operations.reserve_calls import postpone_calls
 from sync.ports import (
     DuplicateIdentifier,
@@ -221,16 +221,4 @@ def _pause_refused_meters(kept: Sequence[Settled], now: datetime) -> None:
         one.report.enrolment.meter_id: str(one.answer) for one in kept if isinstance(one.answer, MeterRefused)
     }
     for meter in Meter.objects.filter(pk__in=refused):
-        reason = refused[meter.pk]
-        if not pause_for_stripe(meter, reason=reason, now=now):
-            continue
-        issue = FoundIssue(
-            kind=Finding.Kind.METER_REFUSED,
-            fingerprint=f"meter:{meter.stripe_id}",
-            message=(
-                f"Stripe refuses every event of {meter.event_name}: {reason} Its reports wait. "
-                "Reactivate the meter in Stripe, then sync with Stripe and report usage."
-            ),
-            meter_id=meter.pk,
-        )
-        record_findings([issue], now=now)
+        pause_for_stripe(meter, reason=refused[meter.pk], now=now)

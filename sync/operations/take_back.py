@@ -12,7 +12,6 @@ from sync.models import DeliveryAttempt, Finding, Meter, StripeNotice, UsageRepo
 from sync.models.ledger import of_request
 from sync.operations.pause_reporting import pause_for_stripe
 from sync.operations.record_findings import (
-    FoundIssue,
     about_report,
     end_report_findings,
     record_findings,
@@ -224,17 +223,7 @@ def _stop_meters(
     for meter in Meter.objects.filter(pk__in=[meter.pk for meter in meters]):
         if meter.active and meter.deleted_at is None and meter.fetched_at >= notice.received_at:
             continue
-        if pause_for_stripe(meter, reason=reason, now=now):
-            issue = FoundIssue(
-                kind=Finding.Kind.METER_REFUSED,
-                fingerprint=f"meter:{meter.stripe_id}",
-                message=(
-                    f"Stripe refuses every event of {meter.event_name}: {reason} Its reports wait. "
-                    "Reactivate the meter in Stripe, then sync with Stripe and report usage."
-                ),
-                meter_id=meter.pk,
-            )
-            record_findings([issue], now=now)
+        pause_for_stripe(meter, reason=reason, now=now)
 
 
 def _as_json(report: ErrorReport) -> dict[str, object]:
