@@ -150,7 +150,8 @@ class TestWhatStripeRefusedLater:
             assert handle_notices_of_stripe() == "1 handled, 0 left"
         assert refused().get() == row
 
-    def test_is_known_where_nobody_knew(self, world, post, who):
+    def test_is_known_where_nobody_knew(self, world, post, who, monkeypatch):
+        monkeypatch.setattr("sync.operations.deliver_reports.TRIES_PER_RUN", 1)
         world.control.refuse_later()
         world.control.fault(ROUTE, cut="after", times=1)
         world.control.fault(ROUTE, cut="before", times=40)
