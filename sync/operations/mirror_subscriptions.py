@@ -114,6 +114,16 @@ class SubscriptionMirror:
             for one, item in pairs
             if item.id not in stored.stale and item.period_end > item.period_start
         ]
+        # Of an item that is gone its last period may never have been read; events show it.
+        removed_ids = {item.stripe_id: item.pk for item in removed}
+        periods += [
+            self._period(
+                item, one.shown, item_id=removed_ids[item.id], cycle=terms.cycles[prices[item.price_id]]
+            )
+            for one in fresh
+            for item in came_and_went(one.shown, changes)
+            if item.id in removed_ids and item.id not in stored.ids and item.price_id in prices
+        ]
         changed = store_periods(periods, invoice_grace=self.invoice_grace)
         self.catalog.tally.add("periods", seen=len(periods), changed=changed)
 

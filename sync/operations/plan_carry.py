@@ -146,7 +146,11 @@ def _missing_units(reports: Sequence[UsageReport]) -> dict[int, Decimal]:
 
 
 def _targets(reports: Sequence[UsageReport], now: datetime) -> dict[int, Target | None]:
-    """Return for each enrolment the newest slice that can still take usage along."""
+    """Return for each enrolment the first slice of the period that is open longest.
+
+    It is the same one whenever it is asked for: a ledger that was put back and carries again gives the report
+    the name that Stripe knows, or has it compared with Stripe's totals, as the slice is old.
+    """
     since = floor_to(now - OLDEST_EVENT, HOUR)
     found: dict[int, Target | None] = {one.enrolment_id: None for one in reports}
     for meter in {one.enrolment.meter for one in reports}:
@@ -154,8 +158,8 @@ def _targets(reports: Sequence[UsageReport], now: datetime) -> dict[int, Target 
         for one in enrolments_to_plan(
             meter, scope=Scope(meter=meter.stripe_id), since=since, now=now, only=mine
         ):
-            fit = (_fit(piece, one, now) for piece in reversed(_measured_slices(one, meter, since, now)))
-            found[one.id] = next((target for target in fit if target), None)
+            fit = [_fit(piece, one, now) for piece in _measured_slices(one, meter, since, now)]
+            found[one.id] = max(filter(None, fit), key=lambda target: target.outlook.closes_at, default=None)
     return found
 
 

@@ -148,7 +148,14 @@ def plan_meter(
     meter = due.meter
     plan = MeterPlan(meter=meter)
     for one, slices in due.enrolments:
-        planned = plan_enrolment(one, slices, meter=meter, collected=collected, now=now)
+        planned = plan_enrolment(
+            one,
+            slices,
+            meter=meter,
+            collected=collected,
+            is_asked_for=rules.limit is not None,
+            now=now,
+        )
         if not planned.problem:
             planned.planned_through = _planned_through(one, slices, rules)
         plan.enrolments.append(planned)

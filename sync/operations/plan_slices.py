@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
-from sync.domain.accounts import account_of
+from sync.domain.accounts import Counts, account_of
 from sync.domain.closings import Outlook, outlook, price_changed_later
 from sync.domain.drift import Change
 from sync.domain.identifiers import report_identifier
@@ -58,6 +58,8 @@ class EnrolmentPlan:
     distrusted: bool = False
     """A report that would lower what Stripe holds waits for a person, and is still what was measured."""
     planned_through: datetime | None = None
+    is_asked_for: bool = False
+    """These hours were chosen, by a person or as their day differs, rather than looked at in every run."""
     problem: str = ""
     """Why nothing can be planned for it, as a sentence."""
 
@@ -69,10 +71,16 @@ class EnrolmentPlan:
 
 
 def plan_enrolment(
-    one: EnrolmentToPlan, slices: Sequence[Slice], *, meter: Meter, collected: Collected, now: datetime
+    one: EnrolmentToPlan,
+    slices: Sequence[Slice],
+    *,
+    meter: Meter,
+    collected: Collected,
+    is_asked_for: bool,
+    now: datetime,
 ) -> EnrolmentPlan:
     """Return the revisions that one enrolment's measured slices need; nothing is written."""
-    plan = EnrolmentPlan(enrolment=one)
+    plan = EnrolmentPlan(enrolment=one, is_asked_for=is_asked_for)
     ledger = rows_by_slice(one.rows)
     for number, piece in enumerate(slices):
         rows = ledger.get(piece.span.start, [])
@@ -120,7 +128,8 @@ def _plan_slice(plan: EnrolmentPlan, reading: _Reading, rows: list[LedgerRow], m
     standing = [row for row in rows if row.status not in UsageReport.WITHDRAWN]
     newest = standing[-1] if standing else None
     carried = newest.carried if newest else Decimal(0)
-    before = newest.measured if newest else Decimal(0)
+    compared = _compared_with(standing, is_asked_for=plan.is_asked_for)
+    before = compared.measured if compared else Decimal(0)
     moved = has_moved(before, reading.measured, scale=meter.scale, decimals=meter.decimals)
     waiting = newest if newest and _gives_way(newest, standing[:-1], moved=moved) else None
     # What waits for its first try, or is held, has told Stripe nothing yet.
@@ -146,6 +155,16 @@ def _plan_slice(plan: EnrolmentPlan, reading: _Reading, rows: list[LedgerRow], m
     if moved and not blocking and change.target != change.accounted:
         revision = rows[-1].revision + 1 if rows else 1
         plan.reports.append(_report(plan, reading, change, carried, revision, meter))
+
+
+def _compared_with(standing: Sequence[LedgerRow], *, is_asked_for: bool) -> LedgerRow | None:
+    """Return the row whose measurement a new one is compared with.
+
+    The newest one. But where these hours are looked at on purpose, a reading that a person once dismissed as
+    wrong is not it: it may have come true since, and then a person is asked again.
+    """
+    believed = [row for row in standing if row.counts is not Counts.NOT] if is_asked_for else standing
+    return believed[-1] if believed else None
 
 
 def _gives_way(newest: LedgerRow, before: Sequence[LedgerRow], *, moved: bool) -> bool:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from sync.domain.periods import Period
 from sync.domain.quantities import exact_sum
@@ -236,9 +236,11 @@ def _read(asked: Sequence[SwappedUsage]) -> None:
         UsageReport.objects.filter(Q(status=Status.DELIVERED) | too_late)
         .filter(wanted)
         .annotate(
+            # Known only afterwards: by the name that Stripe had already, or by its totals.
             had_arrived=Exists(
                 DeliveryAttempt.objects.filter(report=OuterRef("pk"), outcome="DuplicateIdentifier")
             )
+            | Q(compared_at__gt=F("first_sent_at"))
         )
         .order_by("enrolment", "slice_start", "revision")
         .only(

@@ -135,6 +135,47 @@ LIVES = {
         2026-07-02T03:27:06 replace c1 m0
         2026-07-02T03:27:07 use c1 m0 7
     """,
+    "a wrong reading that was dismissed and came true later": """
+        2026-01-31T10:30:17 meter m0
+        2026-02-14T14:02:57 subscribe c2 m0
+        2026-02-15T04:02:42 work sync=1
+        2026-03-02T01:16:43 use c2 m0 5
+        2026-03-02T09:56:08 arm die answered 1
+        2026-03-02T09:56:08 work
+        2026-03-02T11:56:08 empty
+        2026-03-02T11:56:08 work
+        2026-03-02T14:56:08 staff
+        2026-03-03T10:29:18 use c2 m0 1000
+        2026-03-04T10:30:17 use c2 m0 3
+        2026-03-04T13:30:17 lose c2 m0 3
+    """,
+    "an item that was replaced in a period that nobody had read": """
+        2026-03-10T09:00:00 meter m1
+        2026-03-10T09:00:00 subscribe c1 m1
+        2026-03-13T10:06:00 work sync=1
+        2026-04-15T17:19:38 use c1 m1 1
+        2026-04-15T18:19:38 replace c1 m1
+    """,
+    "what Stripe had all along, and nobody knew until its totals were compared after a price changed": """
+        2026-01-31T10:30:17 meter m0
+        2026-01-31T10:30:17 subscribe c1 m0 trial=3
+        2026-01-31T10:30:17 meter m0b
+        2026-02-22T19:44:10 swap c1 m0 to=m0b
+        2026-02-23T19:44:10 work sync=1
+        2026-02-28T10:31:18 use c1 m0b 5
+        2026-03-01T10:30:17 fault 500 times=50 store=1
+        2026-03-01T10:30:17 work
+        2026-03-19T15:56:46 anchor c0 m0
+    """,
+    "late usage that was carried twice, as a backup was put back in between": """
+        2026-10-24T12:34:56 meter m0
+        2026-10-24T12:34:56 subscribe c1 m0 every=day
+        2026-10-24T12:34:56 carry
+        2026-11-20T12:34:56 use c1 m0 10 ago=259200
+        2026-11-20T16:43:52 backup
+        2026-11-20T16:43:52 work sync=1
+        2026-11-20T17:43:52 restore
+    """,
 }
 """These go well now."""
 

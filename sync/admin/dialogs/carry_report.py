@@ -34,7 +34,7 @@ class CarryReport(DecideReports):
         """Say what will happen."""
         return (
             "Their billing period has closed, so Stripe would put them on no invoice. Their units are added "
-            "to the newest measured hour of the period that is open now, at its prices, and the next run "
+            "to the first hour of the period that is open now, at its prices, and the next run "
             "sends them. A period does not go below zero: what cannot be taken off stays late."
         )
 
@@ -56,7 +56,7 @@ class CarryReport(DecideReports):
             ),
             rows=[_line(row, plan) for row, plan in planned[:MOST_SHOWN]],
             more=max(len(planned) - MOST_SHOWN, 0),
-            nothing_to_do="" if plans else " ".join(str(why) for _row, why in planned),
+            nothing_to_do="" if plans else "Nothing of this can be carried forward now; the table says why.",
             facts=[_facts(plan) for _row, plan in planned],
             stake=stake_of(
                 Movement(plan.report.enrolment.meter.slug, plan.carried, plan.amounts_now) for plan in plans
