@@ -18,28 +18,37 @@ def adopt_units(
 ) -> list[UsageReport]:
     """What Stripe holds beside the ledger, of this report's slice, counts as delivered; return the new rows.
 
-    The report (locked, never to be sent again) is replaced by them. To be called in the transaction that
-    has had the slice measured anew: the next plan sends what it comes to beyond that.
+    The report (locked, never to be sent again) is replaced by them, with whatever else of its slice is held
+    because Stripe holds something. To be called in the transaction that has had the slice measured anew:
+    the next plan sends what it comes to beyond that.
     """
     rows = list(
         UsageReport.objects.select_for_update(of=("self",))
         .filter(enrolment=report.enrolment, slice_start=report.slice_start)
         .order_by("revision")
     )
-    others = [row for row in rows if row.status not in UsageReport.WITHDRAWN and row.pk != report.pk]
+    waiting = [row for row in rows if row.pk == report.pk or _is_held_for_it(row)]
+    gone = [report if row.pk == report.pk else row for row in waiting]
+    ids = {row.pk for row in gone}
+    others = [row for row in rows if row.status not in UsageReport.WITHDRAWN and row.pk not in ids]
     sets_hours = report.enrolment.meter.sets_hours
     account = account_of(others, sets_hours=sets_hours)
-    report.status, report.decision, report.next_attempt_at = Status.REPLACED, decision, None
-    report.maybe_arrived, report.compared_at = False, found.as_of
-    report.save(
-        update_fields=["status", "decision", "next_attempt_at", "maybe_arrived", "compared_at"],
+    for row in gone:
+        row.status, row.decision, row.next_attempt_at = Status.REPLACED, decision, None
+        row.maybe_arrived, row.compared_at = False, found.as_of
+    UsageReport.objects.bulk_update(
+        gone, ["status", "decision", "next_attempt_at", "maybe_arrived", "compared_at"]
     )
     parts = _hour_and_rest(report, found, account) if sets_hours else [_sum(report, found, account)]
     made = [
-        _row(report, number, part, decision=decision, run=run, now=now)
+        _row(gone[-1], number, part, decision=decision, run=run or report.run, now=now)
         for number, part in enumerate(parts, rows[-1].revision + 1)
     ]
     return UsageReport.objects.bulk_create(made)
+
+
+def _is_held_for_it(row: UsageReport) -> bool:
+    return row.status == Status.HELD and row.beside is not None
 
 
 Part = tuple[Status, Decimal, Decimal]
@@ -75,7 +84,7 @@ def _units(report: UsageReport, units: Decimal) -> Decimal:
 
 
 def _row(
-    report: UsageReport, revision: int, part: Part, *, decision: str, run: ReportRun | None, now: datetime
+    report: UsageReport, revision: int, part: Part, *, decision: str, run: ReportRun, now: datetime
 ) -> UsageReport:
     status, units, quantity = part
     was_sent = status == Status.DELIVERED
@@ -92,6 +101,6 @@ def _row(
         compared_at=now,
         beside=units,
         decision=decision,
-        run=run or report.run,
+        run=run,
         now=now,
     )

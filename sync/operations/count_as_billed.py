@@ -52,12 +52,13 @@ def count_as_billed(
     )
     for page in compare_with_stripe(one_stretch_each(rows), source=source, clock=clock):
         for found in page:
-            mine = [row.pk for row in rows if row.enrolment_id == found.enrolment_id]
+            # What else of a slice is held for it goes along.
+            mine = {row.slice_start: row.pk for row in rows if row.enrolment_id == found.enrolment_id}
             if isinstance(found, Unreadable):
                 result.refused.append(str(found.error))
                 continue
             said = decision("Counted as billed already", why, who, clock())
-            for pk in mine:
+            for pk in mine.values():
                 _count(pk, found, result, said=said, now=clock())
     return result
 

@@ -100,6 +100,7 @@ def plan_enrolment(
             outlook=outlook(piece.closings, event_at=piece.event_at, now=now),
             measured=measured,
             units=units,
+            is_silent=not collected.taken[meter.pk],
         )
         _plan_slice(plan, reading, rows, meter)
     return plan
@@ -113,6 +114,8 @@ class _Reading:
     outlook: Outlook
     measured: Decimal
     units: Decimal
+    is_silent: bool
+    """OpenMeter told of no usage of the meter at all, by anybody."""
 
 
 def _plan_slice(plan: EnrolmentPlan, reading: _Reading, rows: list[LedgerRow], meter: Meter) -> None:
@@ -131,7 +134,11 @@ def _plan_slice(plan: EnrolmentPlan, reading: _Reading, rows: list[LedgerRow], m
     compared = _compared_with(standing, is_asked_for=plan.is_asked_for)
     before = compared.measured if compared else Decimal(0)
     moved = has_moved(before, reading.measured, scale=meter.scale, decimals=meter.decimals)
-    waiting = newest if newest and _gives_way(newest, standing[:-1], moved=moved) else None
+    waiting = (
+        newest
+        if newest and _gives_way(newest, standing[:-1], is_known_better=moved and not reading.is_silent)
+        else None
+    )
     # What waits for its first try, or is held, has told Stripe nothing yet.
     accounted = [row for row in standing if row is not waiting and row.status != Status.HELD]
     account = account_of(accounted, sets_hours=meter.sets_hours)
@@ -167,14 +174,15 @@ def _compared_with(standing: Sequence[LedgerRow], *, is_asked_for: bool) -> Ledg
     return believed[-1] if believed else None
 
 
-def _gives_way(newest: LedgerRow, before: Sequence[LedgerRow], *, moved: bool) -> bool:
+def _gives_way(newest: LedgerRow, before: Sequence[LedgerRow], *, is_known_better: bool) -> bool:
     """Whether it was never sent, is not being decided on, and says nothing but what was measured.
 
-    A late one gives way to another reading, too, so that people decide on what is true. One that takes late
-    usage along goes out first: another reading, which may be wrong, must not stand for it.
+    A late one gives way to another reading, too, so that people decide on what is true, unless that is a
+    silence, which would take it away without a word. One that takes late usage along goes out first: another
+    reading, which may be wrong, must not stand for it.
     """
     takes_along = newest.carried != (before[-1].carried if before else 0)
-    unsent = newest.was_never_claimed or (newest.is_late_unsent and moved)
+    unsent = newest.was_never_claimed or (newest.is_late_unsent and is_known_better)
     return unsent and not takes_along
 
 
