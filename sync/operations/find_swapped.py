@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sync.domain.quantities import as_text
-from sync.models import Finding, Price
+from sync.models import Finding, Price, StripeAccount
 from sync.operations.record_findings import FoundIssue, record_findings
 from sync.queries.swapped_usage import Fate, SwappedUsage, swapped_usage
 
@@ -23,7 +23,10 @@ def record_swapped(*, now: datetime) -> int:
 
     What a person has resolved comes back only where there are more units than that person saw.
     """
-    found = [_issue(one, units) for one in swapped_usage(since=now - LOOK_BACK) if (units := one.units)]
+    mark = StripeAccount.objects.values_list("events_read_through", flat=True).first()
+    # What happened while nobody read Stripe counts as new.
+    since = min(now, mark or now) - LOOK_BACK
+    found = [_issue(one, units) for one in swapped_usage(since=since) if (units := one.units)]
     said = Finding.objects.filter(kind__in=KINDS.values(), resolved_at__isnull=False)
     told = set(said.filter(fingerprint__in=[one.fingerprint for one in found]).values_list("kind", "message"))
     return record_findings([one for one in found if (one.kind.value, one.message) not in told], now=now)

@@ -17,6 +17,8 @@ GRACE = HOUR
 
 https://docs.stripe.com/billing/subscriptions/usage-based/configure-grace-period
 """
+EVENTS_KEPT = 30 * DAY
+"""How long Stripe tells when something changed."""
 STRIPE_TAKES = 34 * DAY
 """Older usage has no way through meter events (35 days); the console keeps a day for retries."""
 
@@ -254,6 +256,7 @@ class Account:
                 yield _dropped(contract, period)
                 yield self._ended_unseen(period)
                 yield self._end_unheard(contract, period)
+                yield self._change_undated(contract, one.at, period)
 
     def may_drop(self, period: Period, *, meter: str, at: int) -> bool:
         """Whether Stripe may bill nothing of what lies at an instant of this period."""
@@ -276,6 +279,21 @@ class Account:
         if any(said_at <= look < period.end + GRACE for look in self.looks_at_stripe):
             return ""
         return "nobody had heard that its period ends early before its invoice was final"
+
+    def _change_undated(self, contract: Contract, at: int, period: Period) -> str:
+        """Say whether a price changed so long before the next read that Stripe's events of it were gone."""
+        for other in self.contracts:
+            changed_at = other.ends_at
+            if not other.left or changed_at is None or other.subscription != contract.subscription:
+                continue
+            seen_at = min((look for look in self.looks_at_stripe if look >= changed_at), default=None)
+            if seen_at is not None and seen_at < changed_at + EVENTS_KEPT:
+                continue
+            is_before = other is contract and period.end == changed_at
+            is_after = contract.starts_at == changed_at and (seen_at is None or at < seen_at)
+            if is_before or is_after:
+                return "its price changed when nobody read Stripe for a month: a finding says so"
+        return ""
 
     def _outside(self, one: Usage) -> Placed:
         """Place what nobody is billed for."""

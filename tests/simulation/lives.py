@@ -116,6 +116,14 @@ LIVES = {
         2026-02-13T11:10:00 restore
         2026-02-18T19:12:57 pause c2 m0
     """,
+    "a price that changed when nobody read Stripe for a month": """
+        2026-10-24T12:34:56 meter m0
+        2026-10-27T15:08:00 subscribe c0 m0 mode=classic
+        2026-10-27T15:08:59 use c0 m0 10
+        2026-11-02T09:53:25 work sync=1
+        2026-11-05T00:03:46 swap c0 m0
+        2026-12-16T06:45:51 work
+    """,
     "an hour of one value in the middle of which the price changed": """
         2026-03-10T09:00:00 meter m0 window=hour
         2026-04-06T02:52:37 subscribe c0 m0
