@@ -98,6 +98,7 @@ def _settle(report: UsageReport, plan: CarryPlan, said: str, now: datetime) -> U
         raise InvalidInput(msg)
     first = revised(report, newest + 1, value=plan.carried, status=Status.CARRIED, decision=said, now=now)
     second = revised(report, newest + 2, value=plan.rest, status=Status.LATE, error=rest, now=now)
+    second.compared_at = report.compared_at
     if meter.sets_hours:
         first.quantity = before.accounted + before.written_off + plan.carried
         first.value = before.accounted + plan.carried

@@ -87,7 +87,7 @@ def plan_carries(reports: Sequence[UsageReport], *, now: datetime) -> list[Carry
     for report in reports:
         target, units = targets[report.enrolment_id], lacking[report.pk]
         carried = floors.take(report, units) if target else NOTHING
-        if target is None or report.status != Status.LATE or not carried:
+        if target is None or report.status != Status.LATE or report.compared_at is None or not carried:
             found.append(_why_not(report, target, units))
             continue
         plan = CarryPlan(report=report, target=target, carried=carried, rest=units - carried)
@@ -109,6 +109,11 @@ def _why_not(report: UsageReport, target: Target | None, units: Decimal) -> Inva
     if report.status != Status.LATE:
         return InvalidInput(
             f"Report {report.pk} is {report.status_word}: only late reports are carried forward."
+        )
+    if report.compared_at is None:
+        return InvalidInput(
+            f"Report {report.pk} cannot be carried forward yet: whether Stripe holds its usage already is "
+            "not known. The next run finds out."
         )
     if target:
         return InvalidInput(

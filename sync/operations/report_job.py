@@ -89,7 +89,7 @@ class ReportJob:
         if is_due(self.request, now=self.clock()):
             self._deliver(wait_for_others=True)  # what has just closed need not wait for a look at all days
             self._look_back()
-        if self.rules.carries_late and not self.request.is_confirmed:
+        if self.rules.carries_late and not self.request.is_confirmed and self._has_checked_first_deliveries():
             scope = self.request.scope
             self.counters["carried"] += carry_late_reports(scope=scope, run=self.run, now=self.clock())
         self._deliver(wait_for_others=True)

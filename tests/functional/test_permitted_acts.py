@@ -52,7 +52,8 @@ def something_to_do(world, office):
     for status in ("held", "rejected", "unknown"):
         UsageReportFactory(status=status)
     # Of somebody whose open period has an hour that can take it along.
-    UsageReportFactory(status="late", enrolment=customer.enrolments.get(), slice_start=START - 72 * HOUR)
+    late = {"status": "late", "slice_start": START - 72 * HOUR, "compared_at": START}
+    UsageReportFactory(enrolment=customer.enrolments.get(), **late)
     FindingFactory()
     PauseFactory(customer=paused)
     PauseFactory(meter=MeterFactory())

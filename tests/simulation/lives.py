@@ -184,6 +184,44 @@ LIVES = {
         2026-11-20T16:43:52 work sync=1
         2026-11-20T17:43:52 restore
     """,
+    "carried usage in a slice that was held for what Stripe had, behind a newer reading": """
+        2026-03-10T09:00:00 meter m0
+        2026-03-10T09:00:00 carry
+        2026-03-13T00:46:13 subscribe c0 m0 every=week trial=3
+        2026-03-16T02:46:13 use c0 m0 0.333333
+        2026-03-23T01:52:13 backup
+        2026-03-23T01:52:13 work sync=1
+        2026-03-23T02:46:12 use c0 m0 7 ago=7200
+        2026-03-23T06:52:13 restore
+    """,
+    "two revisions of one slice that Stripe had both, and a backup knew of neither": """
+        2026-10-24T12:34:56 meter m0
+        2026-10-24T12:34:56 subscribe c1 m0 every=day
+        2026-10-24T12:34:56 carry
+        2026-10-27T18:01:26 use c1 m0 10
+        2026-11-20T14:34:56 use c1 m0 0.333333 ago=7200
+        2026-11-20T16:43:52 backup
+        2026-11-20T16:43:52 work sync=1
+        2026-11-20T17:43:52 restore
+    """,
+    "an empty answer after usage that was late": """
+        2026-01-31T10:30:17 meter m1
+        2026-01-31T10:30:17 subscribe c0 m1 every=day anchor=49021
+        2026-02-15T02:06:17 use c0 m1 7 ago=7200
+        2026-02-15T03:07:18 work sync=1
+        2026-02-15T03:07:48 empty times=8
+        2026-02-15T03:07:48 work
+        2026-04-07T00:37:18 work
+    """,
+    "usage that was sent in time, then forgotten with a backup, late and carried": """
+        2026-03-10T09:00:00 meter m0
+        2026-03-10T09:00:00 carry
+        2026-03-27T00:24:44 subscribe c3 m0 every=week
+        2026-04-04T03:50:08 use c3 m0 1000
+        2026-04-10T00:54:44 backup
+        2026-04-10T00:54:44 work sync=1
+        2026-04-10T05:54:44 restore
+    """,
 }
 """These go well now."""
 
