@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from sync.domain.changes import StripeEvent
 from sync.domain.invoices import InvoiceSource
@@ -38,25 +38,21 @@ class Misconfigured(SyncError):
 class TemporaryFailure(SyncError):
     """ "Not now" (429, 409, 5xx, refused); `maybe_arrived` is false only if it surely had no effect."""
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        maybe_arrived: bool,
-        http_status: int | None = None,
-        code: str = "",
-        request_id: str = "",
-    ) -> None:
-        super().__init__(message, http_status=http_status, code=code, request_id=request_id)
+    def __init__(self, message: str, *, maybe_arrived: bool, **facts: Any) -> None:
+        super().__init__(message, **facts)
         self.maybe_arrived = maybe_arrived
 
 
 class OutcomeUnknown(SyncError):
-    """The request may have had its effect (timeout, cut connection, `idempotency_error`)."""
+    """The request may have had its effect (timeout, cut connection, another under its key goes on)."""
 
 
 class DuplicateIdentifier(SyncError):
     """Stripe already holds an event with this identifier."""
+
+
+class KeyTaken(SyncError):
+    """Another event was reported under this event's Idempotency-Key, and so under its identifier."""
 
 
 class MeterRefused(SyncError):

@@ -37,6 +37,7 @@ ATTEMPTS: Mapping[str, tuple[str, str, str]] = {
     "NotSent": ("not sent", WAITS, "replay"),
     "OutcomeUnknown": ("outcome unknown", WAITS, "help"),
     "DuplicateIdentifier": ("was there already", WAITS, "content_copy"),
+    "KeyTaken": ("name is taken", BAD, "content_copy"),
     "MeterRefused": ("meter refused", BAD, "speed"),
     "Misconfigured": ("not allowed", BAD, "key_off"),
     "Rejected": ("refused", BAD, "block"),

@@ -13,6 +13,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from sync.ports import (
     DuplicateIdentifier,
+    KeyTaken,
     MeterRefused,
     Misconfigured,
     NotFound,
@@ -120,8 +121,9 @@ def _no_answer(error: stripe.APIConnectionError, *, call: Call, peer: Peer) -> S
 
 def _not_now(answer: _Answer, *, call: Call) -> SyncError | None:
     if answer.kind == "idempotency_error":
-        sentence = "Stripe has another request under this Idempotency-Key"
-        return OutcomeUnknown(f"{sentence}: {answer.message}", **answer.facts)
+        sentence = f"Stripe has another request under this Idempotency-Key: {answer.message}"
+        is_another = call is Call.EVENT and answer.status == HTTPStatus.BAD_REQUEST
+        return (KeyTaken if is_another else OutcomeUnknown)(sentence, **answer.facts)
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.code == "rate_limit":
         sentence = "Stripe asks for fewer calls a second (429); try again a little later."
     elif answer.status == HTTPStatus.CONFLICT:

@@ -40,8 +40,11 @@ def adopt_units(
         gone, ["status", "decision", "next_attempt_at", "maybe_arrived", "compared_at"]
     )
     parts = _hour_and_rest(report, found, account) if sets_hours else [_sum(report, found, account)]
+    # What was carried into the slice since then stays in it.
+    newest = max([*others, *gone], key=lambda row: row.revision)
+    newest.enrolment = report.enrolment
     made = [
-        _row(gone[-1], number, part, decision=decision, run=run or report.run, now=now)
+        _row(newest, number, part, decision=decision, run=run or report.run, now=now)
         for number, part in enumerate(parts, rows[-1].revision + 1)
     ]
     return UsageReport.objects.bulk_create(made)

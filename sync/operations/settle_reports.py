@@ -16,6 +16,7 @@ from sync.operations.record_findings import about_report, record_findings
 from sync.operations.reserve_calls import postpone_calls
 from sync.ports import (
     DuplicateIdentifier,
+    KeyTaken,
     MeterRefused,
     Misconfigured,
     Rejected,
@@ -69,7 +70,7 @@ def settlement_of(answer: Answer, *, attempts: int, maybe_arrived: bool, jitter:
             return _DELIVERED
         case Rejected() if not maybe_arrived:
             return Settlement(outcome="rejected", status=Status.REJECTED, finding=Finding.Kind.REJECTED)
-        case DuplicateIdentifier() | Rejected():
+        case DuplicateIdentifier() | Rejected() | KeyTaken():
             # Somebody else used our name for this slice (a restored backup, a second database), or Stripe
             # refuses now what an earlier attempt may have brought in: a person has to look.
             return Settlement(

@@ -19,13 +19,14 @@ from sync.operations.measure_anew import measure_slices_anew
 from sync.operations.record_findings import about_report, end_report_findings, record_findings
 from sync.operations.resolve_report import replace_report, why_too_late
 from sync.operations.sum_up_days import mark_days, sum_up_days_after_commit
-from sync.ports import DuplicateIdentifier, InvalidInput
+from sync.ports import DuplicateIdentifier, InvalidInput, KeyTaken
 from sync.queries.planning import Scope, enrolments_in
 
 Status = UsageReport.Status
 
 COMPARED_AGAIN = timedelta(hours=1)
 """What Stripe's totals could not settle is compared so often, unless somebody asks."""
+NAME_IS_TAKEN = (DuplicateIdentifier.__name__, KeyTaken.__name__)
 MOST_AT_ONCE = 5000
 """Reports that one run compares; the next one goes on."""
 
@@ -121,14 +122,12 @@ def _settle(
     for pk in ids:
         with transaction.atomic():
             measure_slices_anew(UsageReport.objects.filter(pk=pk))
-            duplicates = DeliveryAttempt.objects.filter(
-                report=OuterRef("pk"), outcome=DuplicateIdentifier.__name__
-            )
+            refusals = DeliveryAttempt.objects.filter(report=OuterRef("pk"), outcome__in=NAME_IS_TAKEN)
             row = (
                 UsageReport.objects.select_for_update(of=("self",))
                 .select_related("enrolment__meter", "enrolment__customer")
                 .filter(pk=pk, status=Status.UNKNOWN, next_attempt_at=None)
-                .annotate(name_is_taken=Exists(duplicates))
+                .annotate(name_is_taken=Exists(refusals))
                 .first()
             )
             if row:

@@ -222,6 +222,18 @@ LIVES = {
         2026-04-10T00:54:44 work sync=1
         2026-04-10T05:54:44 restore
     """,
+    "usage that was carried under a name that a backup had forgotten": """
+        2026-03-10T09:00:00 meter m0
+        2026-03-10T09:00:00 carry
+        2026-03-13T00:46:13 subscribe c0 m0 every=week trial=3
+        2026-03-16T01:16:14 use c0 m0 3
+        2026-03-16T01:45:13 sync
+        2026-03-23T01:47:13 work
+        2026-03-23T01:52:13 backup
+        2026-03-23T01:52:13 work sync=1
+        2026-03-23T02:46:12 use c0 m0 7 ago=7200
+        2026-03-23T06:52:13 restore
+    """,
 }
 """These go well now."""
 

@@ -99,6 +99,8 @@ def _judge_enrolment(player: Player, customer: str, meter: str) -> Iterator[Diff
     }
     yield from _compare(customer, meter, placed, sums, dropped, bound)
     yield from _silent(customer, meter, shown)
+    if account.windows[meter] != "hour":
+        yield from _carried_nowhere(customer, meter, shown, bound)
     yield from _silently_repriced(account, customer, meter, placed, sums, bound)
 
 
@@ -249,6 +251,16 @@ def _of_hour(
             lacks, status = row.quantity - told, row.status
     if lacks:
         yield _Shown(int(rows[-1].event_at.timestamp()), lacks, status)
+
+
+def _carried_nowhere(customer: str, meter: str, shown: list[_Shown], bound: Decimal) -> Iterator[Difference]:
+    """Yield what is not billed by one slice and was not taken along by another, though it is said to be."""
+    left = _sum(one.units for one in shown if one.status == "carried")
+    taken = -_sum(one.units for one in shown if one.status == ALONG)
+    if abs(left - taken) > bound:
+        yield Difference(
+            customer, meter, "carried", f"{left}", taken, NOTHING, "lost" if left > taken else "doubled"
+        )
 
 
 def _why(row: UsageReport) -> str:

@@ -7,6 +7,7 @@ from sync.models import Finding, UsageReport
 from sync.operations.settle_reports import NotSent, settlement_of
 from sync.ports import (
     DuplicateIdentifier,
+    KeyTaken,
     MeterRefused,
     Misconfigured,
     OutcomeUnknown,
@@ -40,7 +41,9 @@ TABLE = [
     (TemporaryFailure("500", maybe_arrived=True, http_status=500), False, Status.PENDING, True, True, True),
     (TemporaryFailure("refused", maybe_arrived=False), False, Status.PENDING, True, False, False),
     (OutcomeUnknown("timeout"), False, Status.UNKNOWN, True, True, False),
-    (OutcomeUnknown("idempotency_error", http_status=400), False, Status.UNKNOWN, True, True, True),
+    (OutcomeUnknown("HTML", http_status=200), False, Status.UNKNOWN, True, True, True),
+    (KeyTaken("another request", http_status=400), False, Status.UNKNOWN, False, True, False),
+    (KeyTaken("another request", http_status=400), True, Status.UNKNOWN, False, True, False),
     (MeterRefused("inactive", http_status=400), False, Status.PENDING, False, False, True),
     (Misconfigured("401", http_status=401), False, Status.PENDING, False, False, True),
     (Rejected("no such customer", http_status=400), False, Status.REJECTED, False, False, False),

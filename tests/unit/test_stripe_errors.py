@@ -19,6 +19,7 @@ from sync.clients.stripe import API_VERSION
 from sync.clients.stripe_errors import Call, Peer, clean, translate
 from sync.ports import (
     DuplicateIdentifier,
+    KeyTaken,
     MeterRefused,
     Misconfigured,
     NotFound,
@@ -79,7 +80,8 @@ ANSWERS = [
     ("rate limit as HTML", (429, HTML), EVENT, TemporaryFailure, False),
     ("conflict", said(409, code="too_many_concurrent_requests"), EVENT, TemporaryFailure, False),
     ("conflict over a key", said(409, type="idempotency_error"), EVENT, OutcomeUnknown, None),
-    ("key with other params", said(400, type="idempotency_error"), EVENT, OutcomeUnknown, None),
+    ("key with other params", said(400, type="idempotency_error"), EVENT, KeyTaken, None),
+    ("set-up key with other params", said(400, type="idempotency_error"), WRITE, OutcomeUnknown, None),
     ("server error", said(500, type="api_error"), EVENT, TemporaryFailure, True),
     ("bad gateway", (502, HTML), EVENT, TemporaryFailure, True),
     ("unavailable, no body", (503, ""), EVENT, TemporaryFailure, True),
