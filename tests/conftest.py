@@ -1,16 +1,21 @@
 """What every test may ask for: a clean sandbox over real HTTP, and the console's clients pointed at it."""
 
+import gc
+import os
 from collections.abc import Iterator
 from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
+from django.conf import settings
+from django.db import connection
 from xdist.scheduler import LoadScopeScheduling
 
 import billing_console.urls  # noqa: F401 - where the admin finds its pages
 from sync.conf import Config
 from sync.sandbox.server import SandboxServer
 from sync.wiring import Connections, connect
-from tests.console import Databases
+from tests.databases import Databases, connect_to
 from tests.office import Office
 from tests.sandbox_client import SandboxControl
 from tests.world import World
@@ -31,6 +36,11 @@ class SharedOut(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config, log) -> SharedOut:
     """Two processes run all browser tests; they begin with them, as these take longest."""
     return SharedOut(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: the garbage collector need not look through it again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -85,17 +95,31 @@ def world(db, sandbox, sandbox_server, config) -> Iterator[World]:
 
 
 @pytest.fixture(scope="session")
-def databases(tmp_path_factory):
+def databases(tmp_path_factory) -> Iterator[Databases]:
     """Databases of the kind that the suite runs on."""
-    from django.conf import settings
-
     database = settings.DATABASES["default"]
     server = ""
     if database["ENGINE"].endswith("postgresql"):
-        server = f"postgres://{database['USER']}@{database['HOST']}:{database['PORT'] or 5432}/postgres"
-    made = Databases(tmp_path_factory.mktemp("databases"), server)
+        who = ":".join(quote(database[key], safe="") for key in ("USER", "PASSWORD") if database[key])
+        server = f"postgres://{who}@{database['HOST']}:{database['PORT'] or 5432}/postgres"
+    folder = tmp_path_factory.getbasetemp()
+    made = Databases(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder, server)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_test_environment, databases, django_db_blocker) -> Iterator[None]:
+    """Give this process a copy of the migrated database: in memory, or on the server.
+
+    It takes the place of pytest-django's fixture, which migrates a database for every process.
+    """
+    with databases.fresh() as url:
+        with django_db_blocker.unblock():
+            connect_to(url)
+        yield
+        with django_db_blocker.unblock():
+            connection.close()
 
 
 @pytest.fixture

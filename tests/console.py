@@ -1,18 +1,14 @@
 """The console as a separate process with a database of its own: what gets killed in crash tests."""
 
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -89,46 +85,3 @@ def signal_process(process: subprocess.Popen[str], number: signal.Signals) -> No
     process.send_signal(number)
     if number == signal.SIGKILL:
         process.communicate()
-
-
-class Databases:
-    """Makes migrated databases quickly: migrates one, copies it for each test."""
-
-    def __init__(self, folder: Path, server: str = "") -> None:
-        self._folder, self._server = folder, server
-        self._template = f"sqlite:///{folder / 'template.sqlite3'}" if not server else self._named("template")
-        if server:
-            self._admin(f'CREATE DATABASE "{self._template.rsplit("/", 1)[1]}"')
-        template = Console(database_url=self._template, stripe_url="http://127.0.0.1:1", openmeter_url="")
-        migrated = template.manage("migrate")
-        assert migrated.returncode == 0, migrated.stderr
-
-    @contextmanager
-    def fresh(self) -> Iterator[str]:
-        """Yield the URL of a migrated, empty database."""
-        if not self._server:
-            path = self._folder / f"{uuid.uuid4().hex}.sqlite3"
-            shutil.copy(self._folder / "template.sqlite3", path)
-            yield f"sqlite:///{path}"
-            return
-        url = self._named("crash")
-        name, template = url.rsplit("/", 1)[1], self._template.rsplit("/", 1)[1]
-        self._admin(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-        try:
-            yield url
-        finally:
-            self._admin(f'DROP DATABASE "{name}" WITH (FORCE)')
-
-    def close(self) -> None:
-        """The template is gone."""
-        if self._server:
-            self._admin(f'DROP DATABASE "{self._template.rsplit("/", 1)[1]}" WITH (FORCE)')
-
-    def _named(self, purpose: str) -> str:
-        parts = urlsplit(self._server)
-        return urlunsplit(parts._replace(path=f"/{purpose}_{uuid.uuid4().hex[:12]}"))
-
-    def _admin(self, sql: str) -> None:
-        parts = urlsplit(self._server)
-        with psycopg.connect(urlunsplit(parts._replace(path="/postgres")), autocommit=True) as connection:
-            connection.execute(sql)

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from tests.console import Console, Databases
+from tests.console import Console
+from tests.databases import Databases
 from tests.functional.test_crashes import Business
 from tests.functional.test_processes import is_gone, wait_until
 from tests.world import World
