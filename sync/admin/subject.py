@@ -7,6 +7,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from sync.admin.chips import GOOD, QUIET, WAITS, chip
 from sync.admin.console_admin import ReadOnlyAdmin
 from sync.admin.dialogs.link_subject import LinkSubject
+from sync.admin.dialogs.move_open_period import MoveOpenPeriod
 from sync.admin.dialogs.move_subject import EndSubject, MoveSubject
 from sync.admin.filters import OpenFilter
 from sync.admin.formats import when
@@ -29,7 +30,7 @@ class CurrentFilter(OpenFilter):
 class SubjectAdmin(MappingAdmin, ReadOnlyAdmin):
     """Whose usage is filed under which key, and since when."""
 
-    dialogs = (LinkSubject, MoveSubject, EndSubject)
+    dialogs = (LinkSubject, MoveSubject, MoveOpenPeriod, EndSubject)
 
     list_display = ["key", "customer_shown", "since", "until", "state"]
     list_select_related = ["customer"]

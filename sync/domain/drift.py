@@ -19,6 +19,7 @@ class Change:
         return self.target < self.accounted
 
 
+NOTHING = Decimal(0)
 EMPTY_ANSWER = "OpenMeter answered with no usage at all where usage was reported before."
 OTHER_GROUPS = (
     "OpenMeter answered with usage, but with none that this meter's filters take, where such usage was "
@@ -26,13 +27,22 @@ OTHER_GROUPS = (
 )
 
 
-def brake_reason(changes: list[Change], *, accounted_total: Decimal, silence: str, percent: int) -> str:
+def brake_reason(
+    changes: list[Change],
+    *,
+    accounted_total: Decimal,
+    silence: str,
+    percent: int,
+    ordered: Decimal = NOTHING,
+) -> str:
     """Return why a meter's lowering reports must wait for a person, or "".
 
     `accounted_total` is what Stripe holds by the ledger for all slices that were read again. `silence` says
-    why an answer without any usage of the meter is hard to believe, if it is. The reason is a sentence.
+    why an answer without any usage of the meter is hard to believe, if it is. So many units as were
+    `ordered` by a person, who saw them, may go without a reason. The reason is a sentence.
     """
-    lowered = exact_sum([change.accounted - change.target for change in changes if change.lowers])
+    lowers = [change.accounted - change.target for change in changes if change.lowers]
+    lowered = max(exact_sum([*lowers, -ordered]), NOTHING)
     if not lowered:
         return ""
     if silence:

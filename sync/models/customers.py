@@ -75,6 +75,7 @@ class Subject(models.Model):
         permissions = [
             ("link_subject", "Can link a subject to a customer"),
             ("move_subject", "Can move a subject to another customer"),
+            ("move_open_period", "Can move a subject's open period to another customer"),
             ("end_subject", "Can end a subject's link"),
         ]
         constraints = [

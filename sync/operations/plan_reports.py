@@ -38,6 +38,8 @@ class PlanningRules:
     """`--from/--to`: only slices inside it are planned."""
     beside: Decimal = Decimal(0)
     """Units of the meter that were found unchanged beside what is measured here, as the brake counts them."""
+    ordered: Decimal = Decimal(0)
+    """Units that a person saw and ordered to be taken off: the brake does not stop them."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -166,6 +168,7 @@ def plan_meter(
         accounted_total=exact_sum([rules.beside, *(change.accounted for change in changes)]),
         silence=silence,
         percent=rules.brake_percent,
+        ordered=rules.ordered,
     )
     for report in plan.decided:
         _decide(report, meter, plan.brake)

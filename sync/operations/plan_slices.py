@@ -145,7 +145,7 @@ def _plan_slice(plan: EnrolmentPlan, reading: _Reading, rows: list[LedgerRow], m
     change = Change(accounted=account.accounted, target=account.target(reading.units + carried))
     blocking = {row.status for row in rows if row.status in UsageReport.BLOCKING and row is not waiting}
     if blocking <= {Status.HELD}:
-        plan.changes.append(change)
+        plan.changes.append(_as_braked(change, accounted, waiting, sets_hours=meter.sets_hours))
         plan.distrusted |= bool(blocking) and change.lowers
     if waiting and moved and not blocking:
         # Nobody has claimed it yet; storing fails if somebody does before then.
@@ -162,6 +162,20 @@ def _plan_slice(plan: EnrolmentPlan, reading: _Reading, rows: list[LedgerRow], m
     if moved and not blocking and change.target != change.accounted:
         revision = rows[-1].revision + 1 if rows else 1
         plan.reports.append(_report(plan, reading, change, carried, revision, meter))
+
+
+def _as_braked(
+    change: Change, accounted: Sequence[LedgerRow], waiting: LedgerRow | None, *, sets_hours: bool
+) -> Change:
+    """Return the change as the brake counts it: what may go out already is not lowered a second time.
+
+    A decrease that a person ordered or released, or that passed the brake, may be measured anew before it is
+    sent; the reading that takes its place is held for what it lowers beyond that.
+    """
+    if waiting is None or not waiting.was_never_claimed:
+        return change
+    passed = account_of([*accounted, waiting], sets_hours=sets_hours).accounted
+    return replace(change, accounted=min(change.accounted, passed))
 
 
 def _compared_with(standing: Sequence[LedgerRow], *, is_asked_for: bool) -> LedgerRow | None:

@@ -79,6 +79,7 @@ ACTS = {
     "sync.subject/end": {ADMIN},
     "sync.subject/link": {ADMIN},
     "sync.subject/move": {ADMIN},
+    "sync.subject/move_open_period": {ADMIN},
     "sync.subscription/report": {OPERATOR, ADMIN},
     "sync.subscription/sync": {OPERATOR, ADMIN},
     "sync.usagereport/already_billed": {OPERATOR, ADMIN},

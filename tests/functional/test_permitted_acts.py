@@ -32,12 +32,13 @@ def something_to_do(world, office):
     tokens = world.meter()
     world.subscriber(tokens)
     world.subscriber(tokens, "bob")
+    world.subscriber(tokens, "cleo")
     world.sync()
     world.use_many([("ada", 10, START + HOUR / 2), ("bob", 10, START + HOUR / 2)])
     world.later(hours=2)
     world.report()
     # What a run has not measured yet, of whom nobody has paused.
-    customer, paused = Customer.objects.order_by("pk")
+    customer, paused, _holder_of_the_first_subject = Customer.objects.order_by("pk")
     world.use(customer.name, 10, START + 1.5 * HOUR)
     world.later(hours=1)
     mine, earlier = customer.enrolments.get(), START - 5 * HOUR
@@ -65,6 +66,7 @@ def something_to_do(world, office):
     return {
         "link": {"key": "team-7", "since": "period", "customer": customer.pk},
         "move": {"customer": CustomerFactory().pk},
+        "move_open_period": {"customer": customer.pk},
         "retry": {"looked": "on"},
         "redefine": FORM,
         "set_up": SET_UP | {"openmeter_meter": "calls"},
