@@ -19,6 +19,7 @@ from sync.admin.formats import stripe_link, units
 from sync.admin.mapping_admin import MappingAdmin
 from sync.admin.meter_form import MeterForm
 from sync.conf import load_config
+from sync.domain.filters import in_words
 from sync.domain.meters import filters_sentence, style_sentence, units_sentence
 from sync.domain.quantities import as_text
 from sync.models import Meter, Pause
@@ -30,8 +31,12 @@ DEFINITION = ("openmeter_slug", "filters", "scale", "decimals")
 """What defines the measurement: fixed once something was reported by it."""
 TUNABLE = ("settle_seconds", "max_units_per_slice")
 """What may change at any time."""
-SHOWN = {"scale": "scale_shown", "max_units_per_slice": "most_units_shown"}
-"""How quantities are shown that cannot be edited."""
+SHOWN = {
+    "filters": "filters_shown",
+    "scale": "scale_shown",
+    "max_units_per_slice": "most_units_shown",
+}
+"""How filters and quantities are shown that cannot be edited."""
 
 
 @admin.register(Meter)
@@ -89,14 +94,17 @@ class MeterAdmin(MappingAdmin):
         return rows.annotate(enrolled=Count("enrolments"), paused=Exists(pauses))
 
     def get_fieldsets(self, request: HttpRequest, obj: Meter | None = None) -> Any:
-        """Show quantities that cannot be edited as everywhere else: without empty decimals."""
+        """Show what cannot be edited as everywhere else: in words, and without empty decimals."""
         editable = self._editable(request, obj)
         shown = [
             (
                 title,
                 {
                     "fields": [
-                        name if name in editable else SHOWN.get(name, name) for name in options["fields"]
+                        name if name in editable else SHOWN.get(name, name)
+                        for name in options["fields"]
+                        # What is shown in words needs no words beside it.
+                        if name != "filters_in_words" or "filters" in editable
                     ]
                 },
             )
@@ -207,6 +215,11 @@ class MeterAdmin(MappingAdmin):
     def filters_in_words(self, meter: Meter) -> str:
         """What counts."""
         return filters_sentence(meter.filters)
+
+    @admin.display(description="filters")
+    def filters_shown(self, meter: Meter) -> str:
+        """What counts, where nobody can change it."""
+        return in_words(meter.filters) or "all usage of the meter"
 
     @admin.display(description="scale")
     def scale_shown(self, meter: Meter) -> str:

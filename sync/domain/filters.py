@@ -37,7 +37,7 @@ def overlap_sentence(*, name: str, other: str, slug: str, filters: Filters) -> s
 
 
 def in_words(filters: Filters) -> str:
-    """Return which usage is meant."""
+    """Return which usage is meant; "" where all is."""
     return " and ".join(
         f"{key} is {' or '.join(value or 'empty' for value in values)}"
         for key, values in sorted(filters.items())

@@ -84,7 +84,10 @@ def filters_sentence(filters: Mapping[str, Sequence[str]]) -> str:
     """Return which usage counts, in words."""
     if not filters:
         return "Everything that the OpenMeter meter counts."
-    parts = [f"{name} is {' or '.join(values)}" for name, values in sorted(filters.items())]
+    parts = [
+        f"{name} is {' or '.join(value or 'empty' for value in values)}"
+        for name, values in sorted(filters.items())
+    ]
     return f"Only usage whose {' and whose '.join(parts)}."
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from sync.domain.closings import outlook
+from sync.domain.filters import takes
 from sync.domain.periods import Stretch
 from sync.domain.quantities import as_measured, billed_units, exact_sum
 from sync.domain.timeline import HOUR, SECOND, Span, floor_to
@@ -108,7 +109,7 @@ def _measure(
         subjects=[key],
         group_by=sorted(meter.filters),
     )
-    counted = [row for row in rows if _passes(row, meter)]
+    counted = [row for row in rows if takes(meter.filters, row.group)]
     return [
         SubjectUsage(
             enrolment=one.enrolment,
@@ -126,10 +127,6 @@ def _whole_hours(stretch: Stretch, since: datetime | None, until: datetime) -> S
     start = max(floor_to(stretch.span.start, HOUR), since or stretch.span.start - HOUR)
     end = min(stretch.span.end, until)
     return Span(start, end) if start < end else None
-
-
-def _passes(row: UsageRow, meter: Meter) -> bool:
-    return all(row.group.get(name) in accepted for name, accepted in meter.filters.items())
 
 
 def _units(rows: Sequence[UsageRow], span: Span, meter: Meter) -> Decimal:

@@ -16,6 +16,7 @@ from sync.operations.set_up_options import SetUpOptions, Window
 from sync.operations.set_up_stripe import set_up_stripe
 from sync.ports import BillingGateway, InvalidInput, UsageSource
 from sync.queries.meter_story import is_frozen
+from sync.queries.overlapping import why_overlapping
 
 MOST_DECIMALS = 12
 
@@ -49,7 +50,7 @@ def redefine_meter(
     `InvalidInput` where the name belongs to a meter that was reported by already, or the definition cannot
     be measured; then nothing is stored.
     """
-    _check(meter, definition, openmeter)
+    check_definition(meter, definition, openmeter)
     result = set_up_stripe(
         stripe=stripe,
         openmeter=openmeter,
@@ -78,8 +79,11 @@ def redefine_meter(
     return new
 
 
-def _check(meter: Meter, definition: Definition, openmeter: UsageSource) -> None:
-    """Refuse what could not be measured before anything is created."""
+def check_definition(meter: Meter, definition: Definition, openmeter: UsageSource) -> None:
+    """Raise `InvalidInput` for what could not be measured, or would bill usage of another meter again.
+
+    Nothing is created. Raises other `SyncError`s where OpenMeter does not answer.
+    """
     if definition.event_name == meter.event_name:
         msg = f"The old definition keeps the event name {meter.event_name}: choose another one."
         raise InvalidInput(msg)
@@ -94,6 +98,16 @@ def _check(meter: Meter, definition: Definition, openmeter: UsageSource) -> None
     for named in Meter.objects.filter(event_name=definition.event_name):
         _check_unused(named)
     choose_source(openmeter, slug=definition.openmeter_slug, filters=definition.filters)
+    known = Meter.objects.filter(event_name=definition.event_name, deleted_at=None).first()
+    overlapping = why_overlapping(
+        name=definition.event_name,
+        slug=definition.openmeter_slug,
+        filters=definition.filters,
+        meter_id=known.pk if known else None,
+        replaces=meter.pk,
+    )
+    if overlapping:
+        raise InvalidInput(overlapping)
 
 
 def _check_unused(named: Meter) -> None:

@@ -4,6 +4,8 @@ from decimal import Decimal
 from html import unescape
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from sync.domain.meters import filters_sentence, style_sentence, units_sentence
 from sync.models import Meter
@@ -49,6 +51,11 @@ class TestMeterPage:
         assert meter.prices.get().stripe_id in page
         assert "1 customer is enrolled" in page
         assert "1.000000" not in page
+        assert "all usage of the meter" in page
+        assert "{}" not in page
+        Meter.objects.update(filters={"type": ["input", ""]})
+        page = text_of(office.get(office.browser("bo"), dialog_url("meter", "change", meter.pk)))
+        assert "type is input or empty" in page
 
     def test_a_viewer_sees_the_same_and_edits_nothing(self, office, db):
         meter = MeterFactory()
@@ -91,7 +98,9 @@ class TestNewDefinition:
         world.report()
         old, browser = Meter.objects.get(), office.browser()
         url = dialog_url("meter", "redefine", old.pk)
-        assert tokens.price in text_of(office.get(browser, url))
+        assert "Show what it measures" in text_of(office.get(browser, url))
+        page = text_of(office.get(browser, url, **FORM))
+        assert f"{tokens.price} (tokens, living subscriptions: 1)" in page
         assert office.post(browser, url, **FORM).status_code == 302
         new = Meter.objects.get(event_name="tokens_2")
         assert (new.openmeter_slug, new.scale, new.decimals) == ("tokens", Decimal("0.001"), 3)
@@ -121,6 +130,89 @@ class TestNewDefinition:
         )
         world.stripe("POST", "/subscription_items", subscription=who.subscription, price=price["id"])
         world.stripe("DELETE", f"/subscription_items/{who.item}")
+
+    def test_shows_what_both_definitions_come_to_before_anything_is_stored(self, world, office):
+        """Of two days and the hours of today, asked once, of those who are billed on the old one."""
+        world.measure("tokens", group_by={"type": "$.type"})
+        tokens = world.bill("tokens")
+        world.subscriber(tokens)
+        for type_, amount, day in (("input", 500, 0), ("output", 3000, 0), ("input", 70, 1), ("image", 2, 2)):
+            world.use("ada", amount, START + day * 24 * HOUR + HOUR / 2, type=type_)
+        world.use("nobody", 9999, START + HOUR / 2, type="input")
+        world.later(hours=50)
+        world.report()
+        browser, url = office.browser(), dialog_url("meter", "redefine", Meter.objects.get().pk)
+        given = FORM | {"filters": "type: input"}
+        world.control.clear_requests()
+        shown = office.get(browser, url, **given)
+        assert shown.context["preview"].headers == (
+            "UTC day",
+            "units of tokens",
+            "units of tokens_2",
+            "difference",
+        )
+        assert shown.context["preview"].rows == [
+            ("all of it", "3,572", "0.57", "-3,571.43"),
+            ("2026-03-10", "3,500", "0.5", "-3,499.5"),
+            ("2026-03-11", "70", "0.07", "-69.93"),
+            ("2026-03-12", "2", "0", "-2"),
+        ]
+        assert len(world.control.requests("GET /api/v1/meters/{meter}/query")) == 1
+        assert not Meter.objects.filter(event_name="tokens_2").exists()
+        assert len(world.stripe("GET", "/billing/meters")["data"]) == 1
+
+    def test_shows_another_openmeter_meter_beside_the_old_one(self, world, office):
+        world.subscriber(world.meter())
+        world.measure("calls")
+        world.use("ada", 5, START + HOUR / 2)
+        world.use("ada", 7, START + HOUR / 2, "calls")
+        world.later(hours=2)
+        world.report()
+        url = dialog_url("meter", "redefine", Meter.objects.get().pk)
+        given = FORM | {"openmeter_meter": "calls", "scale": "1"}
+        shown = office.get(office.browser(), url, **given)
+        assert shown.context["preview"].rows[0] == ("all of it", "5", "7", "2")
+
+    def test_says_so_where_neither_counts_anything(self, world, office):
+        world.subscriber(world.meter())
+        world.sync()
+        old = Meter.objects.get()
+        subscribe_and_report(old)
+        url = dialog_url("meter", "redefine", old.pk)
+        page = text_of(office.get(office.browser(), url, **FORM))
+        assert "used nothing since 2026-03-10 that either definition counts" in page
+
+    def test_asks_the_database_as_often_for_many_customers_as_for_few(self, world, office):
+        tokens = world.meter()
+        world.subscriber(tokens)
+        world.use("ada", 5, START + HOUR / 2)
+        world.later(hours=2)
+        world.report()
+        browser, url = office.browser(), dialog_url("meter", "redefine", Meter.objects.get().pk)
+
+        def asked():
+            with CaptureQueriesContext(connection) as queries:
+                assert office.get(browser, url, **FORM).status_code == 200
+            return len(queries)
+
+        few = asked()
+        for number in range(6):
+            world.subscriber(tokens, f"c{number}")
+        world.sync()
+        assert asked() == few
+
+    def test_is_refused_where_another_meter_takes_the_same(self, world, office):
+        world.measure("tokens", group_by={"type": "$.type"})
+        world.measure("calls")
+        world.subscriber(world.bill("tokens"))
+        world.bill("calls")
+        world.sync()
+        old = Meter.objects.get(event_name="tokens")
+        Meter.objects.filter(event_name="calls").update(openmeter_slug="tokens", filters={"type": ["output"]})
+        Meter.objects.filter(pk=old.pk).update(filters={"type": ["input"]})
+        subscribe_and_report(old)
+        page = text_of(office.get(office.browser(), dialog_url("meter", "redefine", old.pk), **FORM))
+        assert "that calls bills already" in page
 
     def test_is_for_meters_that_were_reported_by(self, office, db):
         meter = MeterFactory()

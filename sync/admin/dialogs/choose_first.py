@@ -50,8 +50,8 @@ class ChooseFirst(Dialog):
         return self.preview_of_choice()
 
     def unchosen(self) -> str:
-        """Return what is said while the first question is open."""
-        return ""
+        """Return what is said while the first question is open; nothing is done without an answer to it."""
+        return "Nothing was done: see what is wrong above." if self.request.method == "POST" else ""
 
     def preview_of_choice(self) -> Preview:
         """Return what is shown of what was asked for; must change nothing."""

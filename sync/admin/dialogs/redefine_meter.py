@@ -1,5 +1,7 @@
 """New definition…: a meter that was reported by gets a successor that measures otherwise."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -11,12 +13,17 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from sync.admin.dialogs.dialog import Dialog, Outcome, Place, Preview, ReasonForm
+from sync.admin.dialogs.choose_first import ChooseFirst
+from sync.admin.dialogs.dialog import DialogForm, Outcome, Place, Preview
+from sync.admin.dialogs.set_up_form import SetUpConfirmation
 from sync.admin.dialogs.set_up_stripe import named_as_here
 from sync.admin.filters_field import FiltersField
+from sync.admin.formats import units
 from sync.admin.links import row_url
 from sync.conf import load_config
-from sync.models import Meter
+from sync.domain.quantities import as_text
+from sync.models import Meter, Price
+from sync.operations.preview_definition import DefinitionPreview, preview_definition
 from sync.operations.redefine_meter import MOST_DECIMALS, Definition, redefine_meter
 from sync.operations.set_up_options import LONGEST
 from sync.ports import InvalidInput
@@ -24,7 +31,7 @@ from sync.queries.meter_story import is_frozen, prices_on
 from sync.wiring import connect
 
 
-class DefinitionForm(ReasonForm):
+class DefinitionChoice(DialogForm):
     """How usage is measured from now on."""
 
     event_name = forms.CharField(
@@ -62,21 +69,9 @@ class DefinitionForm(ReasonForm):
         help_text="Of billed units.",
         widget=UnfoldAdminIntegerFieldWidget,
     )
-    confirm_live = forms.CharField(
-        label="Account",
-        help_text="This creates a real meter: type the id of the live account (acct_…).",
-        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
-    )
-
-    def __init__(self, *args: Any, live: bool, **kwargs: Any) -> None:
-        """The account is asked for in live mode only; the reason comes last."""
-        super().__init__(*args, **kwargs)
-        if not live:
-            del self.fields["confirm_live"]
-        self.order_fields([name for name in self.fields if name != "why"])
 
 
-class RedefineMeter(Dialog):
+class RedefineMeter(ChooseFirst):
     """What was reported was measured one way for ever; what comes is measured another way."""
 
     name = "redefine"
@@ -86,7 +81,9 @@ class RedefineMeter(Dialog):
     submit = "Create the new meter"
     permission = "sync.redefine_meter"
     places = frozenset({Place.OBJECT})
-    form_class = DefinitionForm
+    choose_class = DefinitionChoice
+    choose = "Show what it measures"
+    form_class = SetUpConfirmation
     atomic = False
 
     @classmethod
@@ -100,43 +97,34 @@ class RedefineMeter(Dialog):
         """Say what will happen, and what will not."""
         return (
             "What was reported stays as it was measured, so a changed measurement is a new meter. This "
-            "creates it in Stripe and here. The old one goes on until its prices have no subscriptions."
+            "creates it in Stripe and here. The old one goes on until its prices have no subscriptions. You "
+            "see first what both of them measure."
         )
 
-    def form_kwargs(self) -> dict[str, Any]:
+    def choose_kwargs(self) -> dict[str, Any]:
         """Begin with what the old meter has."""
         old: Meter | None = self.rows[0] if self.rows else None
         if old is None:
-            return {"live": load_config().livemode}
+            return {}
         initial = {
             "meter_name": old.display_name or old.event_name,
             "window": old.event_time_window or "none",
             "openmeter_meter": old.openmeter_slug,
             "filters": old.filters,
-            "scale": old.scale,
+            "scale": as_text(old.scale),
             "decimals": old.decimals,
         }
-        return {"live": load_config().livemode, "initial": initial}
+        return {"initial": initial}
 
-    def preview(self) -> Preview:
-        """Show what has to be done in Stripe afterwards."""
-        prices = prices_on(self.rows[0])
-        return Preview(
-            sentences=[
-                "Stripe cannot change a price's meter. Afterwards, make a new price on the new meter for "
-                "each of these in Stripe, and give it to the item of each subscription: usage counts on the "
-                "new meter from that second on, and on the old one until then.",
-                "Report usage right before that, shortly after a full hour: what was not reported by then "
-                "is on no invoice of the old price, and waits here as late.",
-            ],
-            headers=("price to be replaced", "product", "living subscriptions"),
-            rows=[(price.stripe_id, price.product_name, price.living) for price in prices],  # type: ignore[attr-defined]
-        )
+    def form_kwargs(self) -> dict[str, Any]:
+        """The account is asked for in live mode only."""
+        return {"live": load_config().livemode}
 
-    def act(self, form: forms.Form) -> Outcome:
-        """Create the new meter; takes a few calls to Stripe."""
-        connections, given, old = connect(), form.cleaned_data, self.rows[0]
-        definition = Definition(
+    @property
+    def definition(self) -> Definition:
+        """What was asked for."""
+        given = self.choice
+        return Definition(
             event_name=given["event_name"].strip(),
             meter_name=given["meter_name"].strip(),
             window=given["window"],
@@ -144,8 +132,32 @@ class RedefineMeter(Dialog):
             filters=given["filters"],
             scale=given["scale"],
             decimals=given["decimals"],
-            confirm_live=given.get("confirm_live", ""),
         )
+
+    def preview_of_choice(self) -> Preview:
+        """Show what both definitions measure, and what has to be done in Stripe afterwards."""
+        old, definition = self.rows[0], self.definition
+        try:
+            measured = preview_definition(
+                meter=old, definition=definition, openmeter=connect().openmeter, now=timezone.now()
+            )
+        except InvalidInput as error:
+            return Preview(nothing_to_do=named_as_here(str(error), self.chosen))
+        return Preview(
+            sentences=[_measured(measured, old), *_in_stripe(prices_on(old))],
+            headers=(
+                "UTC day",
+                f"units of {old.event_name}",
+                f"units of {definition.event_name}",
+                "difference",
+            ),
+            rows=_rows(measured) if measured.days else (),
+        )
+
+    def act(self, form: forms.Form) -> Outcome:
+        """Create the new meter; takes a few calls to Stripe."""
+        connections, given, old = connect(), form.cleaned_data, self.rows[0]
+        definition = replace(self.definition, confirm_live=given.get("confirm_live", ""))
         try:
             new = redefine_meter(
                 meter=old,
@@ -156,7 +168,7 @@ class RedefineMeter(Dialog):
                 now=timezone.now(),
             )
         except InvalidInput as error:
-            raise InvalidInput(named_as_here(str(error), form)) from error
+            raise InvalidInput(named_as_here(str(error), self.chosen, form)) from error
         return Outcome(
             message=f"The meter {new.event_name} carries the new definition of {old.event_name}.",
             about=[new, old],
@@ -165,3 +177,35 @@ class RedefineMeter(Dialog):
             ),
             url=row_url(new),
         )
+
+
+def _measured(measured: DefinitionPreview, old: Meter) -> str:
+    since = f"{measured.span.start:%Y-%m-%d}"
+    if not measured.days:
+        return f"Customers on {old.event_name} used nothing since {since} that either definition counts."
+    return (
+        f"This is what customers on {old.event_name} used since {since}, in their open periods and up to the "
+        "last full hour: as the old definition turns it into units, and as the new one would. Nothing of it "
+        "is billed again."
+    )
+
+
+def _rows(measured: DefinitionPreview) -> list[tuple[object, ...]]:
+    """Return all days together, then each of them."""
+    lines = [("all of it", measured.old, measured.new)]
+    lines += [(f"{day.span.start:%Y-%m-%d}", day.old, day.new) for day in measured.days]
+    return [(name, units(old), units(new), units(new - old)) for name, old, new in lines]
+
+
+def _in_stripe(prices: Sequence[Price]) -> list[str]:
+    named = ", ".join(
+        f"{price.stripe_id} ({price.product_name}, living subscriptions: {price.living})"  # type: ignore[attr-defined]
+        for price in prices
+    )
+    return [
+        "Stripe cannot change a price's meter. Afterwards, make a new price on the new meter in Stripe for "
+        f"each of these and give it to the item of each subscription: {named or 'none is known here'}. Usage "
+        "counts on the new meter from that second on, and on the old one until then.",
+        "Report usage right before that, shortly after a full hour: what was not reported by then is on no "
+        "invoice of the old price, and waits here as late.",
+    ]
