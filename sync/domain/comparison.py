@@ -35,7 +35,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One UTC hour (or a day that agrees): what Stripe holds, and what the ledger told it, in order."""
+    """One UTC hour (a day that agrees, a part of an hour): what Stripe holds, and was told, in order."""
 
     span: Span
     units: Decimal
@@ -118,12 +118,17 @@ class Comparison:
         """Whether the ledger explains all that Stripe holds."""
         return all(cell.agrees for cell in self.cells)
 
+    @property
+    def span(self) -> Span:
+        """Return what was looked at; there are cells."""
+        return Span(self.cells[0].span.start, self.cells[-1].span.end)
+
     def covers(self, span: Span) -> bool:
         """Whether all of a stretch was looked at."""
-        return bool(self.cells) and Span(self.cells[0].span.start, self.cells[-1].span.end).covers(span)
+        return bool(self.cells) and self.span.covers(span)
 
     def within(self, span: Span) -> "Comparison":
-        """Return what was found of the hours that a stretch touches, and of days that agree and hold them."""
+        """Return what was found of the cells that a stretch touches: parts, hours, and days that agree."""
         cells = [cell for cell in self.cells if cell.span.overlaps(span)]
         return Comparison(enrolment_id=self.enrolment_id, as_of=self.as_of, cells=cells)
 

@@ -16,7 +16,7 @@ from sync.domain.summaries import SummarySource
 from sync.domain.timeline import Span
 from sync.models import Enrolment, Finding, Meter, UsageReport
 from sync.models.ledger import is_unsettled
-from sync.operations.compare_with_stripe import Unreadable, Wanted, compare_with_stripe, hours_of
+from sync.operations.compare_with_stripe import Unreadable, Wanted, around, compare_with_stripe, hours_of
 from sync.operations.record_findings import FoundIssue, record_findings
 from sync.queries.pauses import unpaused
 from sync.queries.planning import Scope, enrolments_in
@@ -138,8 +138,8 @@ def _known(rows: Sequence[UsageReport]) -> Mapping[tuple[int, datetime], set[Dec
 
 def _look_at(row: UsageReport, found: Comparison, known: Collection[Decimal]) -> None:
     """Hold a report of whose slice Stripe holds more than it was told, or let it go."""
-    span = hours_of(row)
-    here = found.within(span)
+    here = around(row, found)
+    span = here.span
     row.compared_at = here.as_of
     units = billed_units(here.beside, scale=Decimal(1), decimals=row.enrolment.meter.decimals)
     # Less than it was told is a matter of what was told before: no reason to bill less still.

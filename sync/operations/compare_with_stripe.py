@@ -6,21 +6,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import groupby, islice
+from itertools import groupby, islice, pairwise
 
 from django.db.models import Q
 
 from sync.domain.comparison import SUMMARY_LAG, Cell, Comparison, Told
 from sync.domain.slices import claimed_span
-from sync.domain.summaries import EventSummary, SummarySource
+from sync.domain.summaries import EventSummary, Grouping, SummarySource
 from sync.domain.timeline import DAY, HOUR, Span, ceil_to, floor_to
 from sync.models import Enrolment, UsageReport
 from sync.ports import NotFound, SyncError
+from sync.queries.slice_cuts import slice_cuts
 
 READERS = 8
 """Calls under way at once; together they stay below the pace of reads, whatever Stripe's latency is."""
 BATCH = 50
 """Enrolments whose ledger rows are read together."""
+GROUPING: Mapping[timedelta | None, Grouping | None] = {DAY: "day", HOUR: "hour", None: None}
 HOURS_AT_ONCE = timedelta(days=4)
 """So many hours fit into one page of summaries; more are asked for by days first."""
 
@@ -48,6 +50,12 @@ def hours_of(report: UsageReport) -> Span:
     return claimed_span(Span(report.slice_start, report.slice_end), sets_hours=True)
 
 
+def around(report: UsageReport, found: Comparison) -> Comparison:
+    """Return what was found of a report's slice, or of the whole hours that it shares, if these agree."""
+    bounds = Span(report.slice_start, report.slice_end)
+    return found.within(claimed_span(bounds, sets_hours=report.enrolment.meter.sets_hours))
+
+
 def one_stretch_each(reports: Iterable[UsageReport]) -> list[Wanted]:
     """Return for each enrolment of these reports the stretch around all of them."""
     spans: dict[Enrolment, Span] = {}
@@ -63,7 +71,8 @@ def compare_with_stripe(
 ) -> Iterator[list[Comparison | Unreadable]]:
     """Yield what Stripe holds beside what the ledger told it, some enrolments at a time.
 
-    By hours; of long stretches by days first, and by hours only where those differ. What was told within
+    By hours; of long stretches by days first, and by hours only where those differ. Where several slices
+    share an hour that differs, as around the end of a period, by its parts. What was told within
     `SUMMARY_LAG` before Stripe was asked is doubtful: it need not be visible yet. Stripe is asked outside of
     transactions. After the first call that Stripe does not answer no more are begun: the rest is not yielded.
     A customer or meter that Stripe does not know holds nothing. Safe to stop after any page of results.
@@ -87,24 +96,26 @@ def _compare_batch(
         for one, step, answer in zip(batch, steps, answers, strict=True)
         if answer is not None
     }
-    _look_closer([one for one, days in zip(batch, by_day, strict=True) if days], found, reading, pool)
+    days = [
+        Wanted(enrolment=one.enrolment, span=span)
+        for one, is_long in zip(batch, by_day, strict=True)
+        if is_long and isinstance(seen := found.get(one.enrolment.pk), Comparison)
+        for span in _differing(seen.cells)
+    ]
+    _look_closer(days, HOUR, found, reading, pool)
+    _look_closer(list(_shared_hours(batch, found)), None, found, reading, pool)
     return list(found.values())
 
 
 def _look_closer(
-    long: Sequence[Wanted],
+    closer: Sequence[Wanted],
+    step: timedelta | None,
     found: dict[int, Comparison | Unreadable],
     reading: "_Reading",
     pool: ThreadPoolExecutor,
 ) -> None:
-    """Put hours in the place of days that differ, in the order of time."""
-    closer = [
-        Wanted(enrolment=one.enrolment, span=span)
-        for one in long
-        if isinstance(seen := found.get(one.enrolment.pk), Comparison)
-        for span in _differing(seen.cells)
-    ]
-    answers = list(pool.map(reading.read, closer, [HOUR] * len(closer)))
+    """Put hours in the place of days, or parts (no step) in the place of hours."""
+    answers = list(pool.map(reading.read, closer, [step] * len(closer)))
     told = _told(closer)
     for one, answer in zip(closer, answers, strict=True):
         pk = one.enrolment.pk
@@ -114,15 +125,14 @@ def _look_closer(
         if answer is None:
             del found[pk]  # as if it had not been begun
             continue
-        hours = _comparison(one, HOUR, answer, told[_key(one.enrolment)])
-        found[pk] = hours if isinstance(hours, Unreadable) else _with_hours(seen, hours)
+        seen_closer = _comparison(one, step, answer, told[_key(one.enrolment)])
+        found[pk] = _with_closer(seen, seen_closer) if isinstance(seen_closer, Comparison) else seen_closer
 
 
-def _with_hours(days: Comparison, hours: Comparison) -> Comparison:
-    span = Span(hours.cells[0].span.start, hours.cells[-1].span.end)
-    others = [cell for cell in days.cells if not cell.span.overlaps(span)]
-    cells = sorted([*others, *hours.cells], key=lambda cell: cell.span.start)
-    return replace(days, as_of=min(days.as_of, hours.as_of), cells=cells)
+def _with_closer(whole: Comparison, closer: Comparison) -> Comparison:
+    others = [cell for cell in whole.cells if not cell.span.overlaps(closer.span)]
+    cells = sorted([*others, *closer.cells], key=lambda cell: cell.span.start)
+    return replace(whole, as_of=min(whole.as_of, closer.as_of), cells=cells)
 
 
 def _differing(days: Sequence[Cell]) -> Iterator[Span]:
@@ -131,6 +141,26 @@ def _differing(days: Sequence[Cell]) -> Iterator[Span]:
         if not as_told:
             cells = list(run)
             yield Span(cells[0].span.start, cells[-1].span.end)
+
+
+def _shared_hours(batch: Sequence[Wanted], found: Mapping[int, Comparison | Unreadable]) -> Iterator[Wanted]:
+    """Yield the parts of hours that differ and that several slices share."""
+    differing = {
+        one.enrolment: [cell.span for cell in seen.cells if not cell.is_as_told]
+        for one in batch
+        if isinstance(seen := found.get(one.enrolment.pk), Comparison) and not one.enrolment.meter.sets_hours
+    }
+    hours = [span for spans in differing.values() for span in spans]
+    if not hours:
+        return
+    whole = Span(min(span.start for span in hours), max(span.end for span in hours))
+    cuts = slice_cuts([one.pk for one in differing], whole)
+    for enrolment, spans in differing.items():
+        for span in spans:
+            inside = sorted(at for at in cuts[enrolment.pk] if span.start < at < span.end)
+            if inside:
+                parts = pairwise([span.start, *inside, span.end])
+                yield from (Wanted(enrolment=enrolment, span=Span(*part)) for part in parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,8 +176,8 @@ class _Reading:
         self._source, self._clock = source, clock
         self.failed = False
 
-    def read(self, one: Wanted, step: timedelta) -> _Answer | SyncError | None:
-        """Return sums of days or hours; None: nothing was asked any more."""
+    def read(self, one: Wanted, step: timedelta | None) -> _Answer | SyncError | None:
+        """Return sums of days or hours, or one sum; None: nothing was asked any more."""
         if self.failed:
             return None
         as_of = self._clock()
@@ -156,7 +186,7 @@ class _Reading:
                 meter_id=one.enrolment.meter.stripe_id,
                 customer_id=one.enrolment.customer.stripe_id,
                 span=_aligned(one.span, step),
-                grouping="day" if step == DAY else "hour",
+                grouping=GROUPING[step],
             )
         except NotFound:
             # Whoever is gone holds nothing; Stripe refuses what is sent, too, and says so.
@@ -167,8 +197,8 @@ class _Reading:
         return _Answer(as_of=as_of, summaries=summaries)
 
 
-def _aligned(span: Span, step: timedelta) -> Span:
-    return Span(floor_to(span.start, step), ceil_to(span.end, step))
+def _aligned(span: Span, step: timedelta | None) -> Span:
+    return span if step is None else Span(floor_to(span.start, step), ceil_to(span.end, step))
 
 
 # --- what the ledger told ----------------------------------------------------------------------------------
@@ -233,7 +263,7 @@ def _told(wanted: Sequence[Wanted]) -> Mapping[Key, list[_Row]]:
 
 
 def _comparison(
-    one: Wanted, step: timedelta, answer: _Answer | SyncError, rows: Sequence[_Row]
+    one: Wanted, step: timedelta | None, answer: _Answer | SyncError, rows: Sequence[_Row]
 ) -> Comparison | Unreadable:
     if isinstance(answer, SyncError):
         return Unreadable(enrolment_id=one.enrolment.pk, error=answer)
@@ -241,11 +271,13 @@ def _comparison(
     units = {summary.span.start: summary.units for summary in answer.summaries}
     told: dict[datetime, list[Told]] = defaultdict(list)
     for row in rows:
-        told[floor_to(row.event_at, step)].append(row.told(answer.as_of))
-    starts = [span.start + n * step for n in range((span.end - span.start) // step)]
+        if span.start <= row.event_at < span.end:
+            told[floor_to(row.event_at, step) if step else span.start].append(row.told(answer.as_of))
+    whole = step or span.end - span.start
+    starts = [span.start + n * whole for n in range((span.end - span.start) // whole)]
     cells = [
         Cell(
-            span=Span(start, start + step),
+            span=Span(start, start + whole),
             units=units.get(start, Decimal(0)),
             told=told[start],
             # Of a day the hours' values add up, whatever stands for each of them.

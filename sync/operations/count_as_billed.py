@@ -11,7 +11,7 @@ from sync.domain.comparison import Comparison
 from sync.domain.summaries import SummarySource
 from sync.models import UsageReport
 from sync.operations.adopt_units import adopt_units
-from sync.operations.compare_with_stripe import Unreadable, compare_with_stripe, hours_of, one_stretch_each
+from sync.operations.compare_with_stripe import Unreadable, around, compare_with_stripe, one_stretch_each
 from sync.operations.measure_anew import measure_slices_anew
 from sync.operations.record_findings import end_report_findings
 from sync.operations.resolve_report import decision
@@ -80,7 +80,7 @@ def _count(pk: int, found: Comparison, result: Counted, *, said: str, now: datet
         if report is None:
             result.refused.append(f"Report {pk} was decided on meanwhile.")
             return
-        here = found.within(hours_of(report))
+        here = around(report, found)
         if here.doubtful:
             result.refused.append(
                 f"Report {pk}: other reports of the same hours were sent just now, or their outcome is "

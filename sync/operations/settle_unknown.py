@@ -14,7 +14,7 @@ from sync.domain.quantities import as_text, billed_units
 from sync.domain.summaries import SummarySource
 from sync.models import DeliveryAttempt, Finding, ReportRun, UsageReport
 from sync.operations.adopt_units import adopt_units
-from sync.operations.compare_with_stripe import Unreadable, compare_with_stripe, hours_of, one_stretch_each
+from sync.operations.compare_with_stripe import Unreadable, around, compare_with_stripe, one_stretch_each
 from sync.operations.measure_anew import measure_slices_anew
 from sync.operations.record_findings import about_report, end_report_findings, record_findings
 from sync.operations.resolve_report import replace_report, why_too_late
@@ -131,7 +131,7 @@ def _settle(
                 .first()
             )
             if row:
-                _Settling(row, found.within(hours_of(row)), result, run, now).settle()
+                _Settling(row, around(row, found), result, run, now).settle()
 
 
 class _Settling:
@@ -222,7 +222,7 @@ class _Settling:
         """Return what was compared, with both numbers."""
         decimals = self.row.enrolment.meter.decimals
         units = billed_units(self.found.units, scale=Decimal(1), decimals=decimals)
-        span = hours_of(self.row)
+        span = self.found.span
         others = [one.value for one in self.found.doubtful if one.report_id != self.row.pk]
         beside = f", and {' and '.join(map(as_text, others))} more may be there" if others else ""
         return (

@@ -89,6 +89,38 @@ class TestComparison:
         assert found.cells[1].holds(found.doubtful[0])
 
 
+class TestSharedHours:
+    def test_are_told_apart_where_they_differ(self, world):
+        boundary = START + HOUR + timedelta(minutes=7, seconds=18)
+        who = world.subscriber(world.meter(), billing_cycle_anchor=int(boundary.timestamp()))
+        world.sync()
+        world.use_many([("ada", 5, boundary - HOUR / 10), ("ada", 7, boundary + HOUR / 10)])
+        world.later(hours=2, minutes=3)
+        world.sync()
+        world.report()
+        world.later(minutes=20)
+        sent_by_another_tool(world, who, 3, boundary + timedelta(minutes=1))
+        (found,) = compare(world, Span(START, START + 2 * HOUR))
+        before, after = found.cells[1:]
+        assert before.span == Span(START + HOUR, boundary.replace(second=0))
+        assert (before.units, before.ledger, before.agrees) == (5, 5, True)
+        assert (after.units, after.ledger, after.agrees) == (10, 7, False)
+
+    def test_cost_no_call_where_they_agree(self, world):
+        boundary = START + HOUR + timedelta(minutes=7)
+        world.subscriber(world.meter(), billing_cycle_anchor=int(boundary.timestamp()))
+        world.sync()
+        world.use_many([("ada", 5, boundary - HOUR / 10), ("ada", 7, boundary + HOUR / 10)])
+        world.later(hours=2, minutes=3)
+        world.sync()
+        world.report()
+        world.later(minutes=20)
+        before = len(summary_calls(world))
+        (found,) = compare(world, Span(START, START + 2 * HOUR))
+        assert found.agrees
+        assert len(summary_calls(world)) - before == 1
+
+
 class TestCalls:
     def test_are_two_for_a_month_of_which_one_day_differs(self, world, who):
         sent_by_another_tool(world, who, 3, START - 20 * DAY)

@@ -234,6 +234,15 @@ LIVES = {
         2026-03-23T02:46:12 use c0 m0 7 ago=7200
         2026-03-23T06:52:13 restore
     """,
+    "two slices of one hour, of which Stripe had one": """
+        2026-01-31T10:30:17 meter m1
+        2026-01-31T10:30:17 subscribe c0 m1 every=day anchor=49021
+        2026-02-10T00:06:19 use c0 m1 100
+        2026-02-10T00:08:19 use c0 m1 7
+        2026-02-10T13:25:35 backup
+        2026-02-10T13:25:35 work sync=1
+        2026-02-10T13:26:35 restore
+    """,
 }
 """These go well now."""
 
