@@ -7,16 +7,18 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.db import transaction
-from django.db.models import Max, Min
+from django.db.models import Max, Min, Q
 
 from sync.domain.comparison import Comparison
 from sync.domain.quantities import as_text, billed_units
-from sync.domain.slices import claimed_span
+from sync.domain.slices import Slice, claimed_span
 from sync.domain.summaries import SummarySource
 from sync.domain.timeline import Span
 from sync.models import Enrolment, Finding, Meter, UsageReport
 from sync.models.ledger import is_unsettled
 from sync.operations.compare_with_stripe import Unreadable, Wanted, around, compare_with_stripe, hours_of
+from sync.operations.find_forgotten import find_forgotten
+from sync.operations.measured_slices import measured_slices
 from sync.operations.record_findings import FoundIssue, record_findings
 from sync.queries.pauses import unpaused
 from sync.queries.planning import Scope, enrolments_in
@@ -59,7 +61,7 @@ def check_first_deliveries(
     is gone on with. Safe to repeat and to run twice at once.
     """
     result = Checked()
-    wanted = _wanted(scope, now=clock())
+    wanted, slices = _wanted(scope, now=clock())
     done = 0
     if wanted:
         progress(0, len(wanted))
@@ -67,7 +69,7 @@ def check_first_deliveries(
         found = [one for one in page if isinstance(one, Comparison)]
         failed = [one for one in page if isinstance(one, Unreadable)]
         result.error = result.error or "".join(str(one.error) for one in failed[:1])
-        result.held += _write(found, now=clock())
+        result.held += _write(found, slices, now=clock())
         done += len(found)
         progress(done, len(wanted))
         if should_stop():
@@ -76,41 +78,66 @@ def check_first_deliveries(
     return result
 
 
-def _wanted(scope: Scope, *, now: datetime) -> list[Wanted]:
-    """Return for each enrolment the stretch around all that needs a look, soonest closing first."""
+def _wanted(scope: Scope, *, now: datetime) -> tuple[list[Wanted], dict[int, list[Slice]]]:
+    """Return for each enrolment the stretch around all that needs a look, soonest closing first.
+
+    Where late usage waits it goes on until now, with the slices that may have taken it along already: that is
+    how a ledger that was put back learns of what it had carried.
+    """
     rows = UsageReport.objects.filter(is_unsettled(), is_uncompared(now))
     spans = list(
         rows.filter(enrolment__in=unpaused(enrolments_in(scope)))
         .order_by()
         .values("enrolment")
-        .annotate(start=Min("slice_start"), end=Max("slice_end"), closes_first=Min("closes_at"))
+        .annotate(
+            start=Min("slice_start"),
+            end=Max("slice_end"),
+            late_since=Min("slice_start", filter=Q(status=Status.LATE)),
+            closes_first=Min("closes_at"),
+        )
         .order_by("closes_first", "enrolment")
-        .values_list("enrolment", "start", "end")
+        .values_list("enrolment", "start", "end", "late_since")
     )
     enrolments: dict[int, Enrolment] = {}
     for first in range(0, len(spans), CHUNK):
-        ids = [pk for pk, _, _ in spans[first : first + CHUNK]]
+        ids = [pk for pk, *_ in spans[first : first + CHUNK]]
         enrolments |= Enrolment.objects.select_related("customer", "meter").in_bulk(ids)
-    return [
-        Wanted(enrolment=enrolments[pk], span=claimed_span(Span(start, end), sets_hours=True))
-        for pk, start, end in spans
+    late = {pk: since for pk, _start, _end, since in spans if since}
+    slices = {
+        one.id: [piece for piece in pieces if piece.span.start >= late[one.id]]
+        for one, pieces in measured_slices([enrolments[pk] for pk in late], now=now)
+    }
+    wanted = [
+        Wanted(
+            enrolment=enrolments[pk],
+            span=claimed_span(Span(start, max(end, now) if since else end), sets_hours=True),
+            slices=[piece.span for piece in slices.get(pk, ())],
+        )
+        for pk, start, end, since in spans
     ]
+    return wanted, slices
 
 
-def _write(found: Sequence[Comparison], *, now: datetime) -> int:
+def _write(found: Sequence[Comparison], slices: Mapping[int, Sequence[Slice]], *, now: datetime) -> int:
     """Commit what was found of some enrolments; return how many reports are held for it."""
     by_enrolment = {one.enrolment_id: one for one in found}
     with transaction.atomic():
         rows = list(
             UsageReport.objects.select_for_update(of=("self",))
-            .select_related("enrolment__meter", "enrolment__customer")
+            .select_related("enrolment__meter", "enrolment__customer", "run")
             .filter(is_unsettled(), is_uncompared(now), enrolment__in=by_enrolment)
             .order_by("pk")
         )
-        known = _known(rows)
         seen = [row for row in rows if by_enrolment[row.enrolment_id].covers(hours_of(row))]
-        for row in seen:
+        late = [row for row in seen if row.status == Status.LATE]
+        forgotten = find_forgotten(late, slices, by_enrolment, now=now)
+        known = _known([*seen, *forgotten])
+        for row in [*seen, *forgotten]:
             _look_at(row, by_enrolment[row.enrolment_id], known[row.enrolment_id, row.slice_start])
+        more = [row for row in forgotten if row.status == Status.HELD]
+        # Whatever another worker has planned there meanwhile is looked at by the next run.
+        UsageReport.objects.bulk_create(more, ignore_conflicts=True)
+        _look_again(late, [*seen, *more])
         UsageReport.objects.bulk_update(
             seen, ["status", "error", "beside", "compared_at", "next_attempt_at"], batch_size=200
         )
@@ -118,9 +145,20 @@ def _write(found: Sequence[Comparison], *, now: datetime) -> int:
         missed = {row.enrolment_id for row in rows} - {row.enrolment_id for row in seen}
         checked = Enrolment.objects.filter(pk__in=set(by_enrolment) - missed, checked_at=None)
         checked.update(checked_at=now)
-    held = [row for row in seen if row.status == Status.HELD]
+    held = [row for row in [*seen, *more] if row.status == Status.HELD]
     record_findings(_findings(held), now=now)
     return len(held)
+
+
+def _look_again(late: Sequence[UsageReport], seen: Sequence[UsageReport]) -> None:
+    """Late usage is not carried while Stripe may hold it elsewhere already."""
+    in_doubt = Q(status=Status.UNKNOWN) | Q(status=Status.HELD, beside__isnull=False)
+    waiting = UsageReport.objects.filter(in_doubt, enrolment__in={row.enrolment_id for row in late})
+    held = {row.enrolment_id for row in seen if row.status == Status.HELD}
+    held |= set(waiting.values_list("enrolment", flat=True)) if late else set()
+    for row in late:
+        if row.status == Status.LATE and row.enrolment_id in held:
+            row.compared_at = None
 
 
 def _known(rows: Sequence[UsageReport]) -> Mapping[tuple[int, datetime], set[Decimal]]:

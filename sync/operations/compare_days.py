@@ -39,6 +39,8 @@ class ComparedDay:
     """Whether any of the day is billed to the customer at all."""
     is_cut: bool
     """Whether usage of the day may belong to nobody, or to another customer."""
+    is_shared: bool
+    """Whether a period ends in the day and the next begins: the same sum can be another one for each."""
 
     @property
     def was_begun(self) -> bool:
@@ -160,6 +162,7 @@ def _days(
 ) -> Iterator[ComparedDay]:
     """Yield the days on which somebody knows of usage of the enrolment."""
     start = span.start
+    seams = {stretch.start for stretch in billed} & {stretch.end for stretch in billed}
     mine = [subject for subject in one.subjects if subject.key in totals]
     while start < span.end:
         day = Span(start, min(start + DAY, span.end))
@@ -176,6 +179,7 @@ def _days(
                 differs=has_moved(known, used, scale=meter.scale, decimals=meter.decimals),
                 is_billed=any(day.overlaps(stretch) for stretch in billed),
                 is_cut=bool(subtract(day, billed)) or not all(_holds_all(subject, day) for subject in mine),
+                is_shared=any(day.start < seam < day.end for seam in seams),
             )
         start += DAY
 

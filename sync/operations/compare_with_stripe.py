@@ -16,7 +16,7 @@ from sync.domain.summaries import EventSummary, Grouping, SummarySource
 from sync.domain.timeline import DAY, HOUR, Span, ceil_to, floor_to
 from sync.models import Enrolment, UsageReport
 from sync.ports import NotFound, SyncError
-from sync.queries.slice_cuts import slice_cuts
+from sync.queries.slice_cuts import minutes_within_hours, slice_cuts
 
 READERS = 8
 """Calls under way at once; together they stay below the pace of reads, whatever Stripe's latency is."""
@@ -31,10 +31,14 @@ Status = UsageReport.Status
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What is to be compared: an enrolment (with customer and meter) and a stretch of any bounds."""
+    """What is to be compared: an enrolment (with customer and meter) and a stretch of any bounds.
+
+    `slices` are to be told apart where they share an hour, beside those that have reports.
+    """
 
     enrolment: Enrolment
     span: Span
+    slices: Sequence[Span] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +159,8 @@ def _shared_hours(batch: Sequence[Wanted], found: Mapping[int, Comparison | Unre
         return
     whole = Span(min(span.start for span in hours), max(span.end for span in hours))
     cuts = slice_cuts([one.pk for one in differing], whole)
+    for one in batch:
+        cuts[one.enrolment.pk] |= minutes_within_hours(one.slices)
     for enrolment, spans in differing.items():
         for span in spans:
             inside = sorted(at for at in cuts[enrolment.pk] if span.start < at < span.end)

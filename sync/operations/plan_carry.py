@@ -3,25 +3,25 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from django.db.models import F
 
 from sync.domain.accounts import account_of
-from sync.domain.closings import OLDEST_EVENT, Outlook, outlook, price_changed_later
-from sync.domain.periods import billable_stretches
+from sync.domain.closings import Outlook, outlook, price_changed_later
 from sync.domain.pricing import Money
 from sync.domain.quantities import as_text, exact_sum
 from sync.domain.settling import MARGIN
-from sync.domain.slices import Slice, cut_slices
-from sync.domain.timeline import HOUR, Span, floor_to
-from sync.models import BillingPeriod, Meter, UsageReport
+from sync.domain.slices import Slice
+from sync.domain.timeline import Span
+from sync.models import BillingPeriod, UsageReport
+from sync.operations.measured_slices import measured_slices
 from sync.ports import InvalidInput
 from sync.queries.amounts import UnitMove, amounts_of
 from sync.queries.held_units import Asked, held_units
 from sync.queries.item_prices import span_at, swapped_items
-from sync.queries.planning import EnrolmentToPlan, LedgerRow, Scope, enrolments_to_plan, rows_by_slice
+from sync.queries.planning import EnrolmentToPlan
 
 Status = UsageReport.Status
 NOTHING = Decimal(0)
@@ -113,7 +113,7 @@ def _why_not(report: UsageReport, target: Target | None, units: Decimal) -> Inva
     if report.compared_at is None:
         return InvalidInput(
             f"Report {report.pk} cannot be carried forward yet: whether Stripe holds its usage already is "
-            "not known. The next run finds out."
+            "not known. The next run finds out, once whatever else of this customer is held is decided on."
         )
     if target:
         return InvalidInput(
@@ -156,15 +156,10 @@ def _targets(reports: Sequence[UsageReport], now: datetime) -> dict[int, Target 
     It is the same one whenever it is asked for: a ledger that was put back and carries again gives the report
     the name that Stripe knows, or has it compared with Stripe's totals, as the slice is old.
     """
-    since = floor_to(now - OLDEST_EVENT, HOUR)
     found: dict[int, Target | None] = {one.enrolment_id: None for one in reports}
-    for meter in {one.enrolment.meter for one in reports}:
-        mine = {one.enrolment_id for one in reports if one.enrolment.meter_id == meter.pk}
-        for one in enrolments_to_plan(
-            meter, scope=Scope(meter=meter.stripe_id), since=since, now=now, only=mine
-        ):
-            fit = [_fit(piece, one, now) for piece in _measured_slices(one, meter, since, now)]
-            found[one.id] = max(filter(None, fit), key=lambda target: target.outlook.closes_at, default=None)
+    for one, slices in measured_slices([report.enrolment for report in reports], now=now):
+        fit = [_fit(piece, one, now) for piece in slices]
+        found[one.id] = max(filter(None, fit), key=lambda target: target.outlook.closes_at, default=None)
     return found
 
 
@@ -176,29 +171,6 @@ def _fit(piece: Slice, one: EnrolmentToPlan, now: datetime) -> Target | None:
     # What is sent of a slice from before a change of price has the later price, and a line that may be short.
     fits = is_open and goes_on and not price_changed_later(piece.closings)
     return Target(piece=piece, outlook=seen) if fits else None
-
-
-def _measured_slices(one: EnrolmentToPlan, meter: Meter, since: datetime, now: datetime) -> list[Slice]:
-    """Return the slices that are measured and wait for nothing, in order."""
-    stretches = billable_stretches(one.items, report_from=one.report_from, sets_hours=meter.sets_hours)
-    slices = cut_slices(
-        stretches,
-        stored=one.stored_slices(),
-        fresh_from=one.planned_through,
-        reread_from=since,
-        horizon=now - timedelta(seconds=meter.settle_seconds),
-        limit=None,
-        sets_hours=meter.sets_hours,
-    )
-    rows = rows_by_slice(one.rows)
-    return [piece for piece in slices if _is_measured(piece, rows.get(piece.span.start, ()), one)]
-
-
-def _is_measured(piece: Slice, rows: Sequence[LedgerRow], one: EnrolmentToPlan) -> bool:
-    """Whether it was measured, if only as zero, and nothing blocks it. The mark may have been set back."""
-    if rows:
-        return not any(row.status in UsageReport.BLOCKING for row in rows)
-    return one.planned_through is not None and piece.span.end <= one.planned_through
 
 
 class _Floors:

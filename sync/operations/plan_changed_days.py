@@ -54,8 +54,9 @@ def plan_changed_days(
 ) -> Iterator[MeterPlan]:
     """Yield a plan for each UTC day of whose hours some came to be other than they were measured.
 
-    Compared is all that lies before what every run measures again. Of a day that differs the hours are
-    measured and planned as by any run: what belongs to a closed period is late, what lowers much is held.
+    Compared is all that lies before what every run measures again. Of a day that differs, or is not billed
+    as a whole and once, the hours are measured and planned as by any run: what belongs to a closed period
+    is late, what lowers much is held.
     An answer that would take so much away that nobody could decide on it is not believed: nothing is
     planned, and a finding says so, until the days agree again.
     """
@@ -106,7 +107,8 @@ def _changed_days(
         for day in chunk.days:
             totals[day.span] = exact_add(totals[day.span], day.measured)
             # What was never measured every run measures; but a mark may stand still for what differs.
-            if day.differs and day.is_billed and day.was_begun:
+            may_hide_a_change = day.is_shared or day.is_cut
+            if (day.differs or may_hide_a_change) and day.is_billed and day.was_begun:
                 changed[day.span].append(day)
     return changed, totals
 

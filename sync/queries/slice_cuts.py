@@ -1,7 +1,7 @@
 """Where slices begin and end within an hour: at the minute in which a billing period, or a trial, does."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from django.db.models import Q
@@ -10,8 +10,8 @@ from sync.domain.timeline import MINUTE, Span, floor_to
 from sync.models import UsageReport
 
 
-def slice_cuts(enrolment_ids: Collection[int], span: Span) -> Mapping[int, set[datetime]]:
-    """Return for each enrolment the minutes in `span`, not whole hours, in which a slice begins or ends.
+def slice_cuts(enrolment_ids: Collection[int], span: Span) -> defaultdict[int, set[datetime]]:
+    """Return for each enrolment the minutes, not whole hours, in which a slice begins or ends in `span`.
 
     Stripe sums up by whole minutes only.
     """
@@ -22,8 +22,13 @@ def slice_cuts(enrolment_ids: Collection[int], span: Span) -> Mapping[int, set[d
         slice_start__lt=span.end,
         slice_end__gt=span.start,
     )
-    found: dict[int, set[datetime]] = defaultdict(set)
-    for enrolment, *bounds in rows.values_list("enrolment", "slice_start", "slice_end"):
-        minutes = {floor_to(at, MINUTE) for at in bounds}
-        found[enrolment] |= {at for at in minutes if at.minute and span.start < at < span.end}
+    found: defaultdict[int, set[datetime]] = defaultdict(set)
+    for enrolment, start, end in rows.values_list("enrolment", "slice_start", "slice_end"):
+        found[enrolment] |= minutes_within_hours([Span(start, end)])
     return found
+
+
+def minutes_within_hours(slices: Iterable[Span]) -> set[datetime]:
+    """Return the minutes, not whole hours, in which these begin or end."""
+    minutes = {floor_to(at, MINUTE) for one in slices for at in (one.start, one.end)}
+    return {at for at in minutes if at.minute}

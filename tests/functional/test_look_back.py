@@ -52,10 +52,12 @@ class TestLookBack:
         look(world)
         assert UsageReport.objects.count() == before
 
-    def test_compares_once_a_day_and_asks_for_no_hour_of_days_that_agree(self, world, ada):
+    def test_compares_once_a_day_and_asks_for_hours_only_of_a_day_that_is_not_billed_as_a_whole(
+        self, world, ada
+    ):
         assert questions(world) == ["the last hours"]
         world.later(hours=24)
-        assert questions(world) == ["the last hours", "all days"]
+        assert questions(world) == ["the last hours", "all days", "hours of a day"]  # when she subscribed
         assert Meter.objects.get().days_compared_at == world.now
 
     def test_what_belongs_to_a_closed_period_is_late(self, world, ada):
@@ -66,6 +68,22 @@ class TestLookBack:
         assert world.billed(ada) == 2000
         late = UsageReport.objects.get(status="late")
         assert (late.value, late.slice_start) == (5, at("2026-04-10T08:00"))
+
+    @pytest.mark.parametrize("window", ["", "hour"])
+    def test_finds_what_moved_over_a_period_boundary_within_a_day(self, world, window):
+        ada = world.subscriber(world.meter(window=window))
+        world.at(at("2026-03-10T10:03"))
+        world.report()
+        world.use("ada", 5, at("2026-04-10T09:30"))
+        world.at(at("2026-04-12T08:03"))
+        world.report()
+        world.forget()
+        world.use("ada", 5, at("2026-04-10T08:30"))
+        look(world)
+        late = UsageReport.objects.get(status="late")
+        assert (late.value, late.slice_start) == (5, at("2026-04-10T08:00"))
+        assert UsageReport.objects.get(slice_start=at("2026-04-10T09:00"), revision=2).quantity == 0
+        assert world.billed(ada) == 5  # a loss of all is held until somebody decides
 
     def test_a_dismissed_false_reading_is_not_what_was_measured(self, world, ada):
         held = UsageReport.objects.get(slice_start=at("2026-03-10T09:00"))
@@ -84,7 +102,7 @@ class TestLookBack:
             created_at=world.now,
         )
         Meter.objects.update(days_compared_at=None)
-        assert questions(world) == ["the last hours", "all days"]
+        assert questions(world) == ["the last hours", "all days", "hours of a day"]  # when she subscribed
         assert world.billed(ada) == 2001
 
     def test_a_lost_day_is_held(self, world, ada):

@@ -223,8 +223,8 @@ FAULTS = [
         name="days-believed-without-hours",
         harm="What OpenMeter learned of later than the tail is billed to nobody.",
         file=f"{OPERATIONS}/plan_changed_days.py",
-        old="            if day.differs and day.is_billed and day.was_begun:",
-        new="            if day.differs and day.is_billed and not day.was_begun:",
+        old="            if (day.differs or may_hide_a_change) and day.is_billed and day.was_begun:",
+        new="            if (day.differs or may_hide_a_change) and day.is_billed and not day.was_begun:",
         tests=(f"{LOOK_BACK}::TestLookBack",),
     ),
     Fault(

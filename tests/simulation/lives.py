@@ -243,6 +243,38 @@ LIVES = {
         2026-02-10T13:25:35 work sync=1
         2026-02-10T13:26:35 restore
     """,
+    "late usage that was carried into a period which has closed since, and a backup knew nothing of it": """
+        2026-01-15T00:00:00 meter m0
+        2026-01-15T00:00:00 carry
+        2026-01-15T16:14:23 backup
+        2026-01-15T16:15:23 restore
+        2026-01-15T22:35:25 subscribe c0 m0 every=day
+        2026-01-23T06:51:10 away openmeter
+        2026-01-23T08:45:00 use c0 m0 2
+        2026-01-28T17:33:28 work sync=1
+        2026-01-28T18:33:28 back
+        2026-01-28T20:12:50 backup
+        2026-01-28T20:12:50 work
+        2026-01-29T01:12:50 restore
+    """,
+    "late usage that was carried within the hour before a backup was put back in the next period": """
+        2026-03-10T09:00:00 meter m0
+        2026-03-10T09:00:00 carry
+        2026-03-27T00:24:44 subscribe c3 m0 every=week
+        2026-04-04T03:50:08 use c3 m0 1000 ago=259200
+        2026-04-10T00:54:44 backup
+        2026-04-10T00:54:44 work sync=1
+        2026-04-10T05:54:44 restore
+    """,
+    "usage of two periods that changed on the same day by the same amount": """
+        2026-02-28T23:59:30 meter m0
+        2026-03-13T10:29:49 subscribe c0 m0
+        2026-04-13T10:30:48 use c0 m0 3
+        2026-04-13T11:30:49 work sync=1
+        2026-04-16T06:31:55 use c0 m0 1
+        2026-04-16T09:29:48 use c0 m0 3 ago=259200
+        2026-04-16T12:29:48 lose c0 m0 3
+    """,
 }
 """These go well now."""
 
