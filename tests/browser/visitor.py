@@ -8,6 +8,13 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import ConsoleMessage, Page, Request, Response, TimeoutError
 
 GRAVE = {"serious", "critical"}
+OPTIONS = {"resultTypes": ["violations"], "preload": False, "rules": {"region": {"enabled": False}}}
+"""What is found by the rule `region` is never grave, and it takes longer than most."""
+STILL = """
+const still = new CSSStyleSheet();
+still.replaceSync("*, *::before, *::after { transition: none !important; }");
+document.adoptedStyleSheets.push(still);
+"""
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 
 
@@ -46,15 +53,19 @@ class Visitor:
             msg = f"no {text!r} on {self.page.url}: {shown[:1500]}"
             raise AssertionError(msg) from None
 
+    def look_closely(self) -> None:
+        """From the next page on nothing moves, and axe is there from the beginning: many pages follow."""
+        self.page.emulate_media(reduced_motion="reduce")
+        self.page.add_init_script(STILL)
+        self.page.add_init_script(AXE_SCRIPT)
+
     # --- what every page has to hold -----------------------------------------------------------------------
 
     def barriers(self, only: Sequence[str] = ()) -> list[str]:
         """Return what stands in the way of people with disabilities, as axe-core's rules find it."""
         if not self.page.evaluate("'axe' in window"):
             self.page.evaluate(AXE_SCRIPT)
-        options = {"resultTypes": ["violations"], "preload": False} | (
-            {"runOnly": list(only)} if only else {}
-        )
+        options = OPTIONS | ({"runOnly": list(only)} if only else {})
         found = self.page.evaluate(
             "(options) => axe.run(document, options).then((all) => all.violations)", options
         )
@@ -82,9 +93,8 @@ class Visitor:
 
     def wear(self, scheme: str, size: dict[str, int]) -> None:
         """Look with a light or dark scheme, chosen as unfold's switch does, in a window of this size."""
-        self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+        self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         self.page.set_viewport_size(size)  # type: ignore[arg-type]
-        self.page.add_style_tag(content="*, *::before, *::after { transition: none !important; }")
         self.page.evaluate(f"document.documentElement.className = {scheme!r}")
 
     # --- what the browser reports --------------------------------------------------------------------------
