@@ -21,6 +21,7 @@ LOOK_BACK = "tests/functional/test_look_back.py"
 REPORT, CRASHES = "tests/functional/test_report_usage.py", "tests/functional/test_crashes.py"
 CARRY = "tests/functional/test_carry.py"
 GO_LIVE, UNKNOWN = "tests/functional/test_go_live.py", "tests/functional/test_unknown_outcomes.py"
+MOVE = "tests/functional/test_move_open_period.py"
 INVOICES, SLICES = "tests/functional/test_invoices.py", "tests/unit/test_slices.py"
 
 FAULTS = [
@@ -357,5 +358,21 @@ FAULTS = [
         old="        unbilled += other_meters(prices, meter.pk)",
         new="        unbilled += []",
         tests=("tests/functional/test_swaps.py::TestAnItemThatMovesToAnotherMeter",),
+    ),
+    Fault(
+        name="move-from-the-earlier-start",
+        harm="A key moves to a customer with usage of a time in which they were billed for nothing.",
+        file=f"{DOMAIN}/open_periods.py",
+        old="    return OpenPeriods(since=max(bounds, default=None)",
+        new="    return OpenPeriods(since=min(bounds, default=None)",
+        tests=("tests/unit/test_open_periods.py", f"{MOVE}::TestInvoices"),
+    ),
+    Fault(
+        name="ordered-decrease-held",
+        harm="Usage that moved is billed to its new customer, and to the old one until somebody looks.",
+        file=f"{DOMAIN}/drift.py",
+        old="    lowered = max(exact_sum([*lowers, -ordered]), NOTHING)",
+        new="    lowered = exact_sum(lowers)",
+        tests=(f"{MOVE}::TestInvoices",),
     ),
 ]
