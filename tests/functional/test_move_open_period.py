@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from sync.models import Customer, Enrolment, Finding, Meter, ReportRun, Subject, UsageReport
+from sync.models import Customer, Enrolment, Finding, Meter, ReportRun, Subject, Subscription, UsageReport
 from sync.operations import report_job
 from sync.operations.link_subject import link_subject
 from sync.operations.move_open_period import move_open_period
@@ -17,7 +17,7 @@ from sync.operations.plan_open_move import plan_open_move
 from sync.operations.resolve_report import dismiss_report
 from sync.ports import InvalidInput
 from sync.wiring import connect
-from tests.factories import CustomerFactory, SubjectFactory, UsageReportFactory
+from tests.factories import CustomerFactory, SubjectFactory, SubscriptionPauseFactory, UsageReportFactory
 from tests.office import carried_back, dialog_url, log_of, text_of, typed
 
 HOUR = timedelta(hours=1)
@@ -471,7 +471,15 @@ class TestDialog:
         assert office.confirm(browser, url, **chosen, **WHY).status_code == 302
         assert not UsageReport.objects.exists()
 
-    def test_says_what_would_be_held_and_what_nobody_is_billed_for(self, world, office, delta):
+    def test_says_what_nobody_is_billed_for(self, world, office, delta):
+        _ada, bo = two(world, delta)
+        subscription = Subscription.objects.get(stripe_id=bo.subscription)
+        SubscriptionPauseFactory(subscription=subscription, start=NOW - 6 * HOUR, end=NOW - 3 * HOUR)
+        url, chosen = self.choose()
+        page = text_of(office.get(office.browser(), url, **chosen))
+        assert "200 units of tokens will be on no invoice: bo was not billed all of that time" in page
+
+    def test_says_what_would_be_held(self, world, office, delta):
         two(world, delta)
         Meter.objects.update(max_units_per_slice=150)
         url, chosen = self.choose()
