@@ -10,12 +10,16 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.console import ROOT, Console
 
 
 class ForkingConsole(Console):
-    """As `Console`, but `manage` forks; every command is a process of its own all the same."""
+    """As `Console`, but `manage` forks; every command is a process of its own all the same.
+
+    The process that forks lasts until `close`; from one command to the next only `database_url` may change.
+    """
 
     def __init__(self, folder: Path, **addresses: str) -> None:
         super().__init__(**addresses)
@@ -23,10 +27,20 @@ class ForkingConsole(Console):
         self._parent: subprocess.Popen[str] | None = None
         """Begins with the first command, so that `env` may be changed until then."""
 
+    def move_to(self, database_url: str) -> None:
+        """From the next command on this is the database."""
+        self.database_url = self.env["DATABASE_URL"] = database_url
+
     def manage(self, *args: str, failpoint: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         out, err = self._folder / "out", self._folder / "err"
-        command = {"args": args, "failpoint": failpoint, "out": str(out), "err": str(err)}
+        command = {
+            "args": args,
+            "failpoint": failpoint,
+            "database": urlsplit(self.database_url).path[1:],
+            "out": str(out),
+            "err": str(err),
+        }
         parent = self._parent = self._parent or self._begin()
         parent.stdin.write(json.dumps(command) + "\n")
         parent.stdin.flush()
@@ -59,18 +73,20 @@ def _fork(command: dict[str, Any]) -> int:
         os.dup2(os.open(path, flags, 0o600), number)
     code = 1
     try:
-        code = _run(command["args"], command["failpoint"])
+        code = _run(command["args"], command["failpoint"], command["database"])
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 
 
-def _run(args: list[str], failpoint: str) -> int:
+def _run(args: list[str], failpoint: str, database: str) -> int:
     from django.core.management import execute_from_command_line
+    from django.db import connection
 
     from tests.failpoints import arm
 
+    connection.settings_dict["NAME"] = database
     if failpoint:
         arm(failpoint)
     try:

@@ -16,18 +16,25 @@ pytestmark = pytest.mark.crash
 EVENTS = "POST /v1/billing/meter_events"
 
 
+@pytest.fixture(scope="session")
+def forking(sandbox_server, tmp_path_factory):
+    """Yield a console in processes of its own, which has no database yet."""
+    console = ForkingConsole(
+        tmp_path_factory.mktemp("forking"),
+        database_url="",
+        stripe_url=sandbox_server.stripe_url,
+        openmeter_url=sandbox_server.openmeter_url,
+    )
+    yield console
+    console.close()
+
+
 @pytest.fixture
-def console(databases, sandbox, sandbox_server, tmp_path):
-    """Yield a console in processes of its own."""
+def console(databases, sandbox, forking):
+    """Yield the console with a database of its own."""
     with databases.fresh() as url:
-        console = ForkingConsole(
-            tmp_path,
-            database_url=url,
-            stripe_url=sandbox_server.stripe_url,
-            openmeter_url=sandbox_server.openmeter_url,
-        )
-        yield console
-        console.close()
+        forking.move_to(url)
+        yield forking
 
 
 @pytest.fixture

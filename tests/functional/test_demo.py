@@ -21,11 +21,14 @@ PARTS = ("billing_console", "sync", "templates", "manage.py", "Makefile", "requi
 
 @pytest.fixture
 def home(tmp_path) -> Path:
-    """Return a copy of the project: the demo of the person who runs these tests is none of their business."""
+    """Return a copy of the project: the demo of the person who runs these tests is none of their business.
+
+    What Python compiled is copied too, as nobody's project is new at every start.
+    """
     for name in PARTS:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, tmp_path / name)
         elif source.exists():
             shutil.copy2(source, tmp_path / name)
     (tmp_path / "var").mkdir()
