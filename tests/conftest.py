@@ -18,6 +18,7 @@ from sync.wiring import Connections, connect
 from tests.databases import Databases, connect_to
 from tests.office import Office
 from tests.sandbox_client import SandboxControl
+from tests.scenes import Stage
 from tests.world import World
 
 TEST_KEY = "sk_test_tests_0001"
@@ -92,6 +93,12 @@ def world(db, sandbox, sandbox_server, config) -> Iterator[World]:
     """Return an empty business: a sandbox, the console's tables, and one clock for all of them."""
     with World(sandbox, sandbox_server, config) as made:
         yield made
+
+
+@pytest.fixture
+def stage(world, sandbox_server) -> Stage:
+    """Return where a scene that many tests begin with is played once."""
+    return Stage(world, sandbox_server)
 
 
 @pytest.fixture(scope="session")

@@ -27,21 +27,29 @@ OPEN_HOUR = END + timedelta(minutes=20)
 LATE_HOUR = END - 24 * HOUR
 
 
-@pytest.fixture(params=["", "hour"], ids=["delta", "set"])
-def tokens(request, world, monkeypatch):
-    """Return a meter that the console knew before anybody subscribed."""
+@pytest.fixture(autouse=True)
+def _quickly(monkeypatch):
     monkeypatch.setattr("sync.clients.stripe_calls.READS_PER_SECOND", 10_000)
     monkeypatch.setattr("sync.operations.deliver_reports.TRIES_PER_RUN", 1)
+
+
+@pytest.fixture(params=["", "hour"], ids=["delta", "set"])
+def window(request):
+    """Return how Stripe's meter counts."""
+    return request.param
+
+
+def begin(world, window):
+    """Return a meter that the console knew before anybody subscribed."""
     world.at(START)
-    tokens = world.meter(window=request.param)
+    tokens = world.meter(window=window)
     world.sync()
     world.later(seconds=1)
     world.at(START)
     return tokens
 
 
-@pytest.fixture
-def ada(world, tokens):
+def use_in_march_and_april(world, tokens):
     """Return somebody who used 10 and 5 in March, 4 in April; March is final, and it is April 11."""
     ada = world.subscriber(tokens)
     world.sync()
@@ -55,6 +63,13 @@ def ada(world, tokens):
     world.report()
     assert invoiced(world, ada) == [15]
     return ada
+
+
+@pytest.fixture
+def ada(world, window, stage):
+    """Return who used something in March and April."""
+    name = f"March and April, window {window!r}"
+    return stage.play(name, lambda: use_in_march_and_april(world, begin(world, window)))
 
 
 def invoiced(world, who) -> list[Decimal]:
@@ -181,7 +196,8 @@ class TestCarriedUsage:
         world.at(last + 2 * HOUR)
         assert invoiced(world, ada) == [15, 4, 11]
 
-    def test_goes_into_an_hour_in_which_nothing_was_used(self, world, tokens):
+    def test_goes_into_an_hour_in_which_nothing_was_used(self, world, window):
+        tokens = begin(world, window)
         ada = world.subscriber(tokens)
         world.sync()
         world.use_many([("ada", 10, LATE_HOUR), ("ada", 5, END - 48 * HOUR)])

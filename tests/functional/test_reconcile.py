@@ -46,17 +46,23 @@ def kinds() -> set[str]:
     return set(Finding.objects.filter(resolved_at=None).values_list("kind", flat=True))
 
 
-@pytest.fixture(params=["", "hour"])
-def ada(world, request):
-    """Usage of two days was reported; both are over."""
-    tokens = world.meter(window=request.param)
+def report_two_days(world, window):
+    """Report usage of two days, which are over; return who used it, and of what."""
+    tokens = world.meter(window=window)
     who = world.subscriber(tokens)
     world.use("ada", 10, at("2026-03-10T09:30"))
     world.use("ada", 7, at("2026-03-11T14:30"))
     world.at(at("2026-03-12T08:03"))
     world.report()
     world.later(minutes=15)
-    world.tokens = tokens
+    return who, tokens
+
+
+@pytest.fixture(params=["", "hour"])
+def ada(world, stage, request):
+    """Return somebody whose usage of two days was reported."""
+    name = f"two days reported, window {request.param!r}"
+    who, world.tokens = stage.play(name, lambda: report_two_days(world, request.param))
     return who
 
 

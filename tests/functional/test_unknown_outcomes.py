@@ -17,15 +17,21 @@ def _one_try(monkeypatch):
     monkeypatch.setattr("sync.operations.deliver_reports.TRIES_PER_RUN", 1)
 
 
-@pytest.fixture(params=["", "hour"], ids=["delta", "set"])
-def who(world, request):
-    """Return a subscriber whose first hour is reported, and who used 10 units in the second."""
-    made = world.subscriber(world.meter(window=request.param))
+def report_first_hour(world, window):
+    """Report a subscriber's first hour; 10 units are used in the second, which is over."""
+    made = world.subscriber(world.meter(window=window))
     world.use_many([("ada", 1, START + HOUR / 2), ("ada", 10, START + 1.5 * HOUR)])
     world.later(hours=1, minutes=3)
     world.report()
     world.later(hours=1)
     return made
+
+
+@pytest.fixture(params=["", "hour"], ids=["delta", "set"])
+def who(world, stage, request):
+    """Return a subscriber whose first hour is reported, and who used 10 units in the second."""
+    name = f"first hour reported, window {request.param!r}"
+    return stage.play(name, lambda: report_first_hour(world, request.param))
 
 
 def put_into_stripe(world, who, value, identifier=""):
