@@ -23,15 +23,19 @@ def _admins(settings):
     settings.ADMINS = [("Ops", "ops@example.com")]
 
 
-@pytest.fixture
-def business(world):
-    """Return a subscriber whose usage has been reported by a living worker."""
+def report_first_hour(world):
     who = world.subscriber(world.meter())
     world.use("ada", 5, world.now + HOUR / 2)
     world.later(hours=1, minutes=5)
     world.report()
     show_worker("w", now=world.now)
     return who
+
+
+@pytest.fixture
+def business(world, stage):
+    """Return a subscriber whose usage has been reported by a living worker."""
+    return stage.play("first hour reported by a worker", lambda: report_first_hour(world))
 
 
 def hold(world) -> None:

@@ -37,10 +37,9 @@ def summary_calls(world):
     return [one for one in world.control.requests() if one["path"].endswith("/event_summaries")]
 
 
-@pytest.fixture(params=["", "hour"])
-def who(world, request):
-    """Return a subscriber who used 5 and 7 units in two hours, which are reported; the first was revised."""
-    made = world.subscriber(world.meter(window=request.param))
+def report_two_hours(world, window):
+    """Report two hours of a subscriber, and revise the first."""
+    made = world.subscriber(world.meter(window=window))
     world.use_many([("ada", 5, START + HOUR / 2), ("ada", 7, START + 1.5 * HOUR)])
     world.later(hours=2, minutes=3)
     world.sync()
@@ -49,6 +48,13 @@ def who(world, request):
     world.report()
     world.later(minutes=20)
     return made
+
+
+@pytest.fixture(params=["", "hour"])
+def who(world, stage, request):
+    """Return a subscriber who used 5 and 7 units in two hours, which are reported; the first was revised."""
+    name = f"two hours reported, window {request.param!r}"
+    return stage.play(name, lambda: report_two_hours(world, request.param))
 
 
 class TestComparison:

@@ -31,9 +31,7 @@ def see_worker(world) -> None:
     Worker.objects.update_or_create(name="w", defaults={"seen_at": world.now})
 
 
-@pytest.fixture
-def business(world):
-    """Return a subscriber whose usage of the first hour has been reported."""
+def report_first_hour(world):
     tokens = world.meter()
     who = world.subscriber(tokens)
     world.use("ada", 5, world.now + HOUR / 2)
@@ -41,6 +39,12 @@ def business(world):
     world.report()
     see_worker(world)
     return who
+
+
+@pytest.fixture
+def business(world, stage):
+    """Return a subscriber whose usage of the first hour has been reported."""
+    return stage.play("first hour reported, worker seen", lambda: report_first_hour(world))
 
 
 class TestReportingHealth:
