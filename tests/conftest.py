@@ -50,6 +50,12 @@ def _quick_passwords(settings):
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
+@pytest.fixture(autouse=True)
+def _unpaced(monkeypatch):
+    """Let calls to the sandbox follow at once; the pace has a test of its own."""
+    monkeypatch.setattr("sync.clients.stripe_calls.READS_PER_SECOND", 10_000)
+
+
 @pytest.fixture(scope="session")
 def sandbox_server() -> Iterator[SandboxServer]:
     """One sandbox for the whole worker; `sandbox` empties it for each test."""

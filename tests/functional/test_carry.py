@@ -28,8 +28,7 @@ LATE_HOUR = END - 24 * HOUR
 
 
 @pytest.fixture(autouse=True)
-def _quickly(monkeypatch):
-    monkeypatch.setattr("sync.clients.stripe_calls.READS_PER_SECOND", 10_000)
+def _one_try(monkeypatch):
     monkeypatch.setattr("sync.operations.deliver_reports.TRIES_PER_RUN", 1)
 
 

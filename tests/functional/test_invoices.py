@@ -19,9 +19,8 @@ END = datetime(2026, 4, 10, 9, 0, 33, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
-def _unpaced(monkeypatch):
-    """Let calls to the sandbox follow at once, and what it refuses wait for the next run."""
-    monkeypatch.setattr("sync.clients.stripe_calls.READS_PER_SECOND", 10_000)
+def _one_try(monkeypatch):
+    """Let what is refused wait for the next run."""
     monkeypatch.setattr("sync.operations.deliver_reports.TRIES_PER_RUN", 1)
 
 

@@ -33,9 +33,8 @@ WHY = {"why": "It was bo's all along."}
 
 
 @pytest.fixture(params=["", "hour"], ids=["delta", "set"])
-def tokens(request, world, monkeypatch):
+def tokens(request, world):
     """Return a meter that the console knew before anybody subscribed."""
-    monkeypatch.setattr("sync.clients.stripe_calls.READS_PER_SECOND", 10_000)
     world.at(START)
     tokens = world.meter(window=request.param)
     world.sync()
@@ -45,9 +44,8 @@ def tokens(request, world, monkeypatch):
 
 
 @pytest.fixture
-def delta(world, monkeypatch):
+def delta(world):
     """Return a meter that adds up."""
-    monkeypatch.setattr("sync.clients.stripe_calls.READS_PER_SECOND", 10_000)
     world.at(START)
     return world.meter()
 

@@ -233,7 +233,6 @@ class TestInterruptedFullSync:
     @pytest.fixture(autouse=True)
     def _small(self, monkeypatch):
         monkeypatch.setattr("sync.clients.stripe_calls.PAGE", 2)
-        monkeypatch.setattr("sync.clients.stripe_calls.READS_PER_SECOND", 10_000)
         monkeypatch.setattr("sync.models.listings.WORTH_GOING_ON", 1)
 
     @pytest.fixture

@@ -21,12 +21,6 @@ END = datetime(2026, 4, 10, 9, 0, 33, tzinfo=UTC)
 SWAP = datetime(2026, 3, 20, 10, 20, 17, tzinfo=UTC)
 
 
-@pytest.fixture(autouse=True)
-def _unpaced(monkeypatch):
-    """Let calls to the sandbox follow at once."""
-    monkeypatch.setattr("sync.clients.stripe_calls.READS_PER_SECOND", 10_000)
-
-
 @pytest.fixture
 def tokens(world):
     """Return a meter that the console knew before anybody subscribed; it is an odd second."""

@@ -19,12 +19,6 @@ pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(autouse=True)
-def _unpaced(monkeypatch):
-    """Let calls to the sandbox follow at once."""
-    monkeypatch.setattr("sync.clients.stripe_calls.READS_PER_SECOND", 10_000)
-
-
 def at(text: str) -> datetime:
     """Return the UTC instant of 2026 that "month-day hour:minute" names."""
     return datetime.fromisoformat(f"2026-{text.replace(' ', 'T')}").replace(tzinfo=UTC)

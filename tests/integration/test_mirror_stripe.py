@@ -47,12 +47,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
-def _unpaced(monkeypatch):
-    """Let calls to the sandbox follow at once; the pace has a test of its own."""
-    monkeypatch.setattr("sync.clients.stripe_calls.READS_PER_SECOND", 10_000)
-
-
-@pytest.fixture(autouse=True)
 def control(sandbox):
     return sandbox
 

@@ -31,12 +31,6 @@ CREATING = [
 OPTIONS = SetUpOptions()
 
 
-@pytest.fixture(autouse=True)
-def _unpaced(monkeypatch):
-    """Let calls to the sandbox follow at once; the pace has a test of its own."""
-    monkeypatch.setattr("sync.clients.stripe_calls.READS_PER_SECOND", 10_000)
-
-
 @pytest.fixture
 def control(sandbox):
     return sandbox
