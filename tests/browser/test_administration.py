@@ -40,6 +40,8 @@ class TestNewDefinition:
         assert ada.barriers() == []
         ada.page.fill("#id_event_name", "tokens_2")
         ada.page.fill("#id_scale", "0.001")
+        ada.button("Show what it measures")
+        assert ada.barriers() == []
         fill_in(ada, "Create the new meter")
         ada.sees("The meter tokens_2 carries the new definition of tokens.")
         ada.sees("Make prices on tokens_2 in Stripe")
