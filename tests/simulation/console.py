@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sync.clients.stripe_notices import read_snapshot, read_thin
-from sync.domain.timeline import Span
+from sync.domain.timeline import Span, floor_to
 from sync.models import Meter, ReportRun
 from sync.operations.handle_notices import handle_notices
 from sync.operations.keep_notice import keep_notice
 from sync.operations.keep_run import RunIsTaken
+from sync.operations.reconcile_usage import ReconcileRequest, reconcile_usage
 from sync.operations.report_request import ReportRequest
 from sync.operations.report_usage import report_usage
 from sync.operations.sync_stripe import sync_stripe
@@ -116,6 +117,20 @@ class Console(Owner):
         if by_schedule and not faults and not Meter.objects.exclude(days_compared_at=self.clock()).exists():
             self.account.looks_back.append(self.now)
         return not result.errors
+
+    def reconcile(self, *, since: int) -> None:
+        """Compare all sides, and every invoice that became final from that day on."""
+        latest = self.clock() - self.world.config.tail
+        days = Span(floor_to(at(since), timedelta(days=1)), floor_to(latest, timedelta(days=1)))
+        request = ReconcileRequest(days=days, requested_by="simulator")
+        reconcile_usage(
+            run=request.as_run(now=self.clock()),
+            request=request,
+            stripe=self.connections.stripe,
+            openmeter=self.connections.openmeter,
+            tail=self.world.config.tail,
+            clock=self.clock,
+        )
 
     def do_hear(self, act: Act) -> None:
         """`hear times=3 newest_first=1`: Stripe's webhooks come in, so often each, and are worked on."""

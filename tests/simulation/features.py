@@ -3,7 +3,7 @@
 FEATURES = {
     # Where it is not established what Stripe does, lives are played with what the sandbox does by itself:
     # what reached Stripe and is on no final invoice has no finding yet.
-    "final invoices are compared": False,
+    "final invoices are compared": True,
     # What Stripe drops in silence is found by nobody yet: what is sent for a period that was cut short when
     # nobody had read Stripe since, after its invoice was final.
     "invoices are read back": False,

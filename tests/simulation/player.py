@@ -42,9 +42,9 @@ class Player(Staff):
             self.go_to(act.at)
             getattr(self, f"do_{act.what}")(act)
             self.counts["events"] += 1
-        self._settle()
+        self._settle(life)
 
-    def _settle(self) -> None:
+    def _settle(self, life: Life) -> None:
         """Let everything be reported and decided, then every period end and its invoice be final."""
         self.do_back(Act(self.now, "back"))
         self.crossings.disarm()
@@ -58,6 +58,11 @@ class Player(Staff):
             self._calm_down()
         if self._bills_for_others():
             self._end_periods()
+        if FEATURES["final invoices are compared"]:
+            began, self.skew = self.now, 0
+            self.go_to(began + 2 * DAY)
+            self._calm_down()
+            self.reconcile(since=life.acts[0].at)
 
     def _end_periods(self) -> None:
         """Let every period that goes on end, and its invoice be final."""
@@ -73,11 +78,12 @@ class Player(Staff):
         return any(carried for carried in waiting.values_list("carried", flat=True))
 
     def _calm_down(self) -> None:
-        for _ in range(6):
+        for number in range(6):
             before = self._ledger_state()
             expire_leases()
-            self.report(sync=True)
-            self.report(sync=False, by_schedule=FEATURES["late usage is found"])
+            self.report(sync=number == 0)
+            if number == 0:
+                self.report(sync=False, by_schedule=FEATURES["late usage is found"])
             self.decide()
             to_compare = UsageReport.objects.filter(
                 status="unknown", next_attempt_at=None, compared_at=None
@@ -155,6 +161,8 @@ class Player(Staff):
         if len(days) > 1 and not FEATURES["first deliveries are compared with Stripe"]:
             return
         put_back(self._backup[1])
+        known = self.account.looks_at_stripe
+        known[:] = [look for look in known if look < self._backup[0]]
         self.found_in_stripe, self.found_events = dict(self._notes[0]), set(self._notes[1])
         self.world.control.clear_faults()
         expire_leases()

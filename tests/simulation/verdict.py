@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from sync.domain.reconciliation import Cause
+from sync.models import Difference as InvoiceDifference
 from sync.models import Finding, UsageReport
 from sync.queries.swapped_usage import Fate, swapped_usage
 from tests.simulation.account import Account, Period, Placed
@@ -97,11 +99,25 @@ def _judge_enrolment(player: Player, customer: str, meter: str) -> Iterator[Diff
         )
         for period, _billed, _known in sums
     }
-    yield from _compare(customer, meter, placed, sums, dropped, bound)
+    missed = {
+        period.key: _sum(one.units for one in _on_no_invoice(player, customer, meter) if one.at in period)
+        for period, _billed, _known in sums
+    }
+    yield from _compare(customer, meter, placed, sums, dropped, missed, bound)
     yield from _silent(customer, meter, shown)
     if account.windows[meter] != "hour":
         yield from _carried_nowhere(customer, meter, shown, bound)
     yield from _silently_repriced(account, customer, meter, placed, sums, bound)
+
+
+def _on_no_invoice(player: Player, customer: str, meter: str) -> Iterator[_Shown]:
+    """Yield what the comparison with final invoices says was reported and is on none, or on too many."""
+    found = InvoiceDifference.objects.filter(
+        cause=Cause.INVOICE, customer__external_key=customer, meter__event_name=meter
+    )
+    for one in found.select_related("period"):
+        if one.period:
+            yield _Shown(int(one.period.end.timestamp()) - 1, one.units, "on no invoice")
 
 
 def _sent_in_vain(player: Player, customer: str, meter: str) -> Iterator[_Shown]:
@@ -145,26 +161,31 @@ def _compare(
     placed: list[Placed],
     sums: list[tuple[Period, Decimal, Decimal]],
     dropped: Mapping[tuple[str, int], Decimal],
+    missed: Mapping[tuple[str, int], Decimal],
     bound: Decimal,
 ) -> Iterator[Difference]:
     """Compare each period, then all of them together: what may lie in either lies in one of them once.
 
     `dropped` are units, below zero, that were carried into a period and that Stripe may drop with it.
+    `missed` is what the console found to be reported and on no invoice; of a change of price it says so
+    elsewhere, too.
     """
+    total = all_known = NOTHING
     for period, on_invoice, known in sums:
         must = sum((p.usage.amount for p in placed if p.places == {period.key}), Decimal(0))
         must -= sum((p.usage.amount for p in placed if period.key in p.taken_from), Decimal(0))
         may = sum((p.usage.amount for p in placed if period.key in p.places), Decimal(0))
         must, may = must + min(dropped[period.key], NOTHING), may + max(dropped[period.key], NOTHING)
+        if not must - bound <= on_invoice + known <= may + bound:
+            known += missed[period.key]
+        total, all_known = total + on_invoice, all_known + known
         yield from _verdict(customer, meter, _words(period), must, may, on_invoice, known, bound)
     must = sum((p.usage.amount for p in placed if None not in p.places), Decimal(0))
     must -= sum((p.usage.amount for p in placed if p.taken_from), Decimal(0))
     may = sum((p.usage.amount for p in placed if p.places != {None}), Decimal(0))
     must += _sum(min(units, NOTHING) for units in dropped.values())
     may += _sum(max(units, NOTHING) for units in dropped.values())
-    total = sum((one[1] for one in sums), Decimal(0))
-    known = sum((one[2] for one in sums), Decimal(0))
-    yield from _verdict(customer, meter, "all periods", must, may, total, known, bound)
+    yield from _verdict(customer, meter, "all periods", must, may, total, all_known, bound)
 
 
 def _verdict(
