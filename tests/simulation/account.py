@@ -226,12 +226,17 @@ class Account:
         In flexible billing mode; so is what a new item bills that takes an old one's place.
         https://docs.stripe.com/billing/subscriptions/usage-based/manage-billing
         """
-        period = periods[index]
-        following = next((p for p in periods if p.start == period.end), None)
-        contract = next(contract for contract in self.contracts if contract.key == period.item)
-        if period.left not in ("swap", "replace") or following is None or contract.mode != "flexible":
+        following = self.repriced_as(periods[index], periods)
+        if following is None:
             return placed
         return Placed(placed.usage, placed.places | {following.key}, "reported after its price had changed")
+
+    def repriced_as(self, period: Period, periods: list[Period]) -> Period | None:
+        """Return the period whose price Stripe gives what is reported of this one once that is over."""
+        following = next((p for p in periods if p.start == period.end), None)
+        contract = next(contract for contract in self.contracts if contract.key == period.item)
+        changed = period.left in ("swap", "replace") and contract.mode == "flexible"
+        return following if changed else None
 
     def _anywhere_unseen(self, placed: Placed, periods: list[Period]) -> Placed:
         """Let usage of an unseen period lie in any other: where an anchor moved, their ends are guessed."""

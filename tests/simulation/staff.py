@@ -84,19 +84,21 @@ class Staff(Console):
         """Return what Stripe has of the slice beside what the ledger says was delivered, None if nothing."""
         enrolment = report.enrolment
         start, end = report.slice_start.timestamp(), report.slice_end.timestamp()
-        delivered = UsageReport.objects.filter(enrolment=enrolment, status="delivered")
-        known = {*delivered.values_list("identifier", flat=True), *self.found_events}
-        found = [
+        events = [
             event
             for event in self.world.control.meter_events(customer=enrolment.customer.stripe_id)
-            if event["event_name"] == enrolment.meter.event_name
-            and start <= event["timestamp"] < end
-            and event["identifier"] not in known
+            if event["event_name"] == enrolment.meter.event_name and start <= event["timestamp"] < end
         ]
-        self.found_events |= {event["identifier"] for event in found}
+        mine = UsageReport.objects.filter(enrolment=enrolment, slice_start=report.slice_start)
+        delivered = mine.filter(status="delivered")
         if enrolment.meter.sets_hours:
-            found = found[-1:]
-        return sum((Decimal(event["value"]) for event in found), Decimal(0)) if found else None
+            known = {*delivered.values_list("identifier", flat=True), *self.found_events}
+            found = [event for event in events if event["identifier"] not in known]
+            self.found_events |= {event["identifier"] for event in found}
+            return Decimal(found[-1]["value"]) if found else None
+        others = [self.found_in_stripe.get(name, 0) for name in mine.values_list("identifier", flat=True)]
+        told = sum([*delivered.values_list("value", flat=True), *others], Decimal(0))
+        return sum((Decimal(event["value"]) for event in events), Decimal(0)) - told or None
 
     def _truth(self, report: UsageReport) -> Decimal:
         start, end = report.slice_start.timestamp(), report.slice_end.timestamp()

@@ -99,15 +99,30 @@ def _judge_enrolment(player: Player, customer: str, meter: str) -> Iterator[Diff
         )
         for period, _billed, _known in sums
     }
+    shifted = _shifted(account, [period for period, _billed, _known in sums], shown)
     missed = {
         period.key: _sum(one.units for one in _on_no_invoice(player, customer, meter) if one.at in period)
         for period, _billed, _known in sums
     }
-    yield from _compare(customer, meter, placed, sums, dropped, missed, bound)
+    yield from _compare(customer, meter, placed, sums, dropped, shifted, missed, bound)
     yield from _silent(customer, meter, shown)
     if account.windows[meter] != "hour":
         yield from _carried_nowhere(customer, meter, shown, bound)
     yield from _silently_repriced(account, customer, meter, placed, sums, bound)
+
+
+def _shifted(
+    account: Account, periods: list[Period], shown: list[_Shown]
+) -> Mapping[tuple[str, int], list[Decimal]]:
+    """Return by how much periods may hold less or more, as what was carried into one has the next price."""
+    found: dict[tuple[str, int], list[Decimal]] = defaultdict(list)
+    for one in shown:
+        period = next((period for period in periods if one.at in period), None)
+        following = account.repriced_as(period, periods) if period and one.status == ALONG else None
+        if period and following:
+            found[period.key].append(one.units)
+            found[following.key].append(-one.units)
+    return found
 
 
 def _on_no_invoice(player: Player, customer: str, meter: str) -> Iterator[_Shown]:
@@ -161,12 +176,14 @@ def _compare(
     placed: list[Placed],
     sums: list[tuple[Period, Decimal, Decimal]],
     dropped: Mapping[tuple[str, int], Decimal],
+    shifted: Mapping[tuple[str, int], list[Decimal]],
     missed: Mapping[tuple[str, int], Decimal],
     bound: Decimal,
 ) -> Iterator[Difference]:
     """Compare each period, then all of them together: what may lie in either lies in one of them once.
 
-    `dropped` are units, below zero, that were carried into a period and that Stripe may drop with it.
+    `dropped` are units, below zero, that were carried into a period and that Stripe may drop with it;
+    `shifted` those that it may bill at the price that came next.
     `missed` is what the console found to be reported and on no invoice; of a change of price it says so
     elsewhere, too.
     """
@@ -175,7 +192,8 @@ def _compare(
         must = sum((p.usage.amount for p in placed if p.places == {period.key}), Decimal(0))
         must -= sum((p.usage.amount for p in placed if period.key in p.taken_from), Decimal(0))
         may = sum((p.usage.amount for p in placed if period.key in p.places), Decimal(0))
-        must, may = must + min(dropped[period.key], NOTHING), may + max(dropped[period.key], NOTHING)
+        for units in (dropped[period.key], *shifted[period.key]):
+            must, may = must + min(units, NOTHING), may + max(units, NOTHING)
         if not must - bound <= on_invoice + known <= may + bound:
             known += missed[period.key]
         total, all_known = total + on_invoice, all_known + known
