@@ -1,6 +1,6 @@
 """What Stripe holds of an enrolment beside what our ledger says it was told, hour by hour or day by day."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -93,6 +93,32 @@ class Cell:
     def holds(self, report: Told) -> bool:
         """Whether Stripe holds exactly what it surely was told and this one, which is doubtful."""
         return self._is(report.value if self.sets_hours else exact_add(self.ledger, report.value))
+
+    def missing(self, candidates: Collection[int]) -> Sequence[Told]:
+        """Return the fewest of these reports (ids) without which Stripe holds what it was told.
+
+        None if that is not clear. Which of two that are worth the same is not told apart: it makes no
+        difference to the bill.
+        """
+        if self.sets_hours:
+            return self._not_set(candidates)
+        mine = [one for one in self.told if one.sure and one.report_id in candidates]
+        sizes = range(1, len(mine) + 1) if len(mine) <= MOST_DOUBTFUL else (1, len(mine))
+        groups = (group for size in sizes for group in combinations(reversed(mine), size))
+        return next((one for one in groups if self._is(self._without(one))), ())
+
+    def _without(self, missing: Sequence[Told]) -> Decimal:
+        return exact_add(self.ledger, -exact_sum([one.value for one in missing]))
+
+    def _not_set(self, candidates: Collection[int]) -> Sequence[Told]:
+        """Return what came after the value that stands for the hour."""
+        sure = [one for one in self.told if one.sure]
+        for number in range(len(sure) - 1, -1, -1):
+            if sure[number].report_id not in candidates:
+                return ()
+            if self._is(sure[number - 1].value if number else Decimal(0)):
+                return sure[number:]
+        return ()
 
     def _possible(self) -> Sequence[Decimal]:
         values = [one.value for one in self.doubtful]

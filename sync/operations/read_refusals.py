@@ -7,6 +7,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from sync.models import StripeAccount
+from sync.operations.find_unnamed import find_unnamed
 from sync.operations.handle_notices import handle_notices
 from sync.operations.keep_notice import keep_notice
 from sync.ports import BillingGateway, SyncError, UsageSource
@@ -26,6 +27,8 @@ def read_refusals(
 ) -> str:
     """Every report of refused events since the last look is kept and worked on; return why not, or "".
 
+    What they do not name is looked for in Stripe's totals.
+
     A webhook tells of them sooner, but it may not be set up, be lost with a database that was put back, or
     never come. The mark moves only once all were kept. Safe to repeat and to run twice at once.
     """
@@ -44,6 +47,7 @@ def read_refusals(
             clock=clock,
             refusals_only=True,
         )
+        find_unnamed(source=stripe, clock=clock)
     except SyncError as error:
         return f"What Stripe refused after it had taken it cannot be read: {error}"
     StripeAccount.objects.filter(

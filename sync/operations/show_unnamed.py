@@ -1,5 +1,6 @@
 """Put before people what Stripe refused without saying which reports it was."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sync.domain.notices import ErrorReport
@@ -7,6 +8,7 @@ from sync.models import Finding, StripeNotice
 from sync.operations.record_findings import FoundIssue, record_findings
 
 Kind = Finding.Kind.REFUSED_UNNAMED
+MOST_SHOWN = 3
 
 
 def show_unnamed(notice: StripeNotice, report: ErrorReport, *, unnamed: int, now: datetime) -> None:
@@ -21,6 +23,17 @@ def show_unnamed(notice: StripeNotice, report: ErrorReport, *, unnamed: int, now
         f"Stripe refused events {what} that it had taken{_when(report)} ({codes}), and {unnamed} of them "
         f"{'is' if unnamed == 1 else 'are'} not known to this ledger by name. What was sent shortly before "
         "may not be billed: compare it with the usage that Stripe shows for the meter.",
+        now=now,
+    )
+
+
+def show_unexplained(notice: StripeNotice, lacking: Sequence[str], *, now: datetime) -> None:
+    """The finding about the notice says what Stripe lacks, as nobody can tell which reports that is."""
+    more = f", and {len(lacking) - MOST_SHOWN} more" if len(lacking) > MOST_SHOWN else ""
+    _show(
+        notice,
+        "Stripe refused events that it had taken without naming them all, and its totals do not tell which: "
+        f"{'; '.join(lacking[:MOST_SHOWN])}{more}. Compare all sides, and report again what is missing.",
         now=now,
     )
 

@@ -1,6 +1,6 @@
 """Take back what Stripe had taken and refused later: it was not billed, so the ledger must not say it was."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -45,7 +45,7 @@ def take_back(notice: StripeNotice, report: ErrorReport, *, now: datetime) -> st
         if notice.handled_at:
             return ""
         found = _find(report)
-        _take_back_rows(found, now=now)
+        found.taken_back, found.replaced = take_back_rows(found.rows, found.reasons, now=now)
         if found.on_their_way:
             return "A report that it names is being sent; its answer is waited for."
         waits = found.strangers and now < notice.created_at + STRANGERS_MAY_COME
@@ -86,14 +86,7 @@ def _find(report: ErrorReport) -> _Found:
     ids = set(UsageReport.objects.filter(identifier__in=by_name).values_list("pk", flat=True))
     if requests:
         ids |= set(UsageReport.objects.filter(of_request(*requests)).values_list("pk", flat=True))
-    rows = list(
-        UsageReport.objects.select_for_update(of=("self",))
-        .select_related("enrolment__meter", "enrolment__customer", "run", "sent_by")
-        .filter(pk__in=ids)
-        # In the order in which workers lock them, too.
-        .order_by("pk")
-    )
-    rows.sort(key=lambda row: (row.enrolment_id, row.slice_start, -row.revision))
+    rows = lock_rows(ids)
     reasons = {row.pk: by_name.get(row.identifier) or by_name[row.stripe_request_id] for row in rows}
     known = {name for row in rows for name in (row.identifier, row.stripe_request_id)}
     strangers = any(
@@ -103,13 +96,31 @@ def _find(report: ErrorReport) -> _Found:
     return _Found(rows=rows, reasons=reasons, strangers=strangers)
 
 
-def _take_back_rows(found: _Found, *, now: datetime) -> None:
-    attempts = []
-    stands = _standing(found.rows)
-    for row in found.rows:
+def lock_rows(ids: Collection[int]) -> list[UsageReport]:
+    """Lock and return reports with all that taking them back needs, the newest of a slice first."""
+    rows = list(
+        UsageReport.objects.select_for_update(of=("self",))
+        .select_related("enrolment__meter", "enrolment__customer", "run", "sent_by")
+        .filter(pk__in=ids)
+        # In the order in which workers lock them, too.
+        .order_by("pk")
+    )
+    return sorted(rows, key=lambda row: (row.enrolment_id, row.slice_start, -row.revision))
+
+
+def take_back_rows(
+    rows: Sequence[UsageReport], reasons: Mapping[int, Refused], *, now: datetime
+) -> tuple[list[UsageReport], list[UsageReport]]:
+    """Locked reports that Stripe may have taken are refused, each for its reason, and wait for a person.
+
+    Return them, and those of which nothing is missing, as a newer revision of the same hour stands for them.
+    """
+    attempts, taken_back, replaced = [], [], []
+    stands = _standing(rows)
+    for row in rows:
         if row.status not in TAKEN:
             continue
-        reason = found.reasons[row.pk]
+        reason = reasons[row.pk]
         why = f"Stripe took it and refused it later ({reason.code or 'no code'}): {reason.message}"
         attempts.append(_attempt(row, reason, now))
         row.delivered_at = row.next_attempt_at = None
@@ -118,19 +129,20 @@ def _take_back_rows(found: _Found, *, now: datetime) -> None:
         if newer > row.revision:
             row.status, row.error = Status.REPLACED, ""
             row.decision = f"{row.decision} {why} Revision {newer} of the same hour stands for it.".strip()
-            found.replaced.append(row)
+            replaced.append(row)
         else:
             row.status, row.error = Status.REJECTED, f"{why} So it was not billed."
-            found.taken_back.append(row)
+            taken_back.append(row)
     DeliveryAttempt.objects.bulk_create(attempts)
-    changed = [*found.taken_back, *found.replaced]
+    changed = [*taken_back, *replaced]
     if changed:
         UsageReport.objects.bulk_update(changed, _CHANGED, batch_size=200)
         # It is known now what became of one whose outcome nobody knew.
         end_report_findings(changed, now=now, resolution="Stripe said that it refused it.")
-        record_findings([about_report(row, Finding.Kind.REJECTED) for row in found.taken_back], now=now)
+        record_findings([about_report(row, Finding.Kind.REJECTED) for row in taken_back], now=now)
         mark_days([(row.enrolment.meter_id, row.slice_start) for row in changed], now=now)
         sum_up_days_after_commit(now=now)
+    return taken_back, replaced
 
 
 _CHANGED = ["status", "delivered_at", "next_attempt_at", "maybe_arrived", "error", "decision"]

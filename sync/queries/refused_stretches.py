@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from django.db.models import Max, Min
+from django.db.models import Max, Min, QuerySet
 
+from sync.domain.comparison import SUMMARY_LAG
 from sync.domain.timeline import Span
 from sync.models import StripeNotice, UsageReport
 
@@ -18,30 +19,42 @@ CLOCKS_DIFFER = timedelta(minutes=5)
 class RefusedStretch:
     """A stretch of an enrolment's slices in which something may not be billed that counts as delivered."""
 
-    notice_id: int
     enrolment_id: int
     span: Span
 
 
-def stretches_to_compare() -> Iterator[RefusedStretch]:
-    """Yield what notices that were not compared yet are about, oldest first.
+def notices_to_compare(*, now: datetime) -> QuerySet[StripeNotice]:
+    """Return the notices that were not compared yet, and of which Stripe's totals show all, oldest first.
 
-    What Stripe refused came in when it looked, whatever it is dated: so these are the slices of what was sent
-    then. A notice whose meter is not known names nothing; its finding is all there is.
+    One whose meter is not known names nothing; its finding is all there is.
     """
-    notices = StripeNotice.objects.filter(
-        needs_comparison=True, compared_at=None, meter__isnull=False, validation_start__isnull=False
+    return StripeNotice.objects.filter(
+        needs_comparison=True,
+        compared_at=None,
+        handled_at__isnull=False,
+        meter__isnull=False,
+        validation_start__lte=now - CLOCKS_DIFFER - SUMMARY_LAG,
+        validation_end__lte=now - CLOCKS_DIFFER - SUMMARY_LAG,
+    ).order_by("received_at", "pk")
+
+
+def sent_then(notice: StripeNotice) -> QuerySet[UsageReport]:
+    """Return the reports that count as delivered and may be among what the notice tells of.
+
+    What Stripe refused came in when it looked, whatever it is dated.
+    """
+    assert notice.validation_start is not None  # noqa: S101 - only such notices are compared
+    until = notice.validation_end or notice.validation_start
+    return UsageReport.objects.filter(
+        enrolment__meter=notice.meter,
+        status=UsageReport.Status.DELIVERED,
+        delivered_at__gte=notice.validation_start - SENT_BEFORE,
+        delivered_at__lt=until + CLOCKS_DIFFER,
     )
-    for notice in notices.order_by("received_at", "pk"):
-        assert notice.validation_start is not None  # noqa: S101 - the filter above, for mypy
-        until = notice.validation_end or notice.validation_start
-        sent = UsageReport.objects.filter(
-            enrolment__meter=notice.meter,
-            delivered_at__gte=notice.validation_start - SENT_BEFORE,
-            delivered_at__lt=until + CLOCKS_DIFFER,
-        )
-        spans = sent.values("enrolment").annotate(start=Min("slice_start"), end=Max("slice_end"))
-        for row in spans.order_by("enrolment"):
-            yield RefusedStretch(
-                notice_id=notice.pk, enrolment_id=row["enrolment"], span=Span(row["start"], row["end"])
-            )
+
+
+def stretches_to_compare(notice: StripeNotice) -> Iterator[RefusedStretch]:
+    """Yield for each enrolment the stretch of its slices that were sent then."""
+    spans = sent_then(notice).values("enrolment").annotate(start=Min("slice_start"), end=Max("slice_end"))
+    for row in spans.order_by("enrolment"):
+        yield RefusedStretch(enrolment_id=row["enrolment"], span=Span(row["start"], row["end"]))

@@ -8,7 +8,6 @@ import pytest
 
 from sync.clients.stripe_notices import parse_error_report
 from sync.domain.notices import ErrorCount, ErrorReport, Refused
-from sync.domain.timeline import Span
 from sync.models import (
     DeliveryAttempt,
     Enrolment,
@@ -19,12 +18,11 @@ from sync.models import (
     UsageDay,
     UsageReport,
 )
-from sync.operations.mark_compared import mark_compared
 from sync.operations.resolve_report import release_report
 from sync.operations.sum_up_days import sum_up_days
 from sync.operations.take_back import take_back
 from sync.ports import InvalidInput
-from sync.queries.refused_stretches import stretches_to_compare
+from sync.queries.refused_stretches import notices_to_compare
 from sync.tasks import handle_notices_of_stripe
 from tests.office import Office
 from tests.webhooks import THIN_ADDRESS, THIN_SECRET, Post, sign
@@ -189,15 +187,47 @@ class TestWhatStripeRefusedLater:
         assert finding.meter == Meter.objects.get()
         assert "1 of them is not known to this ledger by name" in finding.message
 
-        (stretch,) = stretches_to_compare()
-        assert (stretch.notice_id, stretch.enrolment_id) == (notice.pk, Enrolment.objects.get().pk)
-        # One of the two came back by name; the other hour is the one to look at.
+    @pytest.mark.parametrize("window", ["", "hour"])
+    def test_finds_the_rest_by_stripe_s_totals(self, world, post, window):
+        who = world.subscriber(world.meter(window=window))
+        use(world, "ada", 5, 7)
+        world.control.refuse_later(times=2, samples=1)
+        world.report()
+        post.arrive()
+        world.report()
+        assert sorted(world.statuses()) == ["delivered", "rejected"]  # it need not show yet
+        world.later(minutes=20)
+        world.report()
+        assert world.statuses() == ["rejected", "rejected"]
+        assert refused().count() == 2
+        finding = Finding.objects.get(kind="refused_unnamed")
+        assert (finding.resolved_at, StripeNotice.objects.get(needs_comparison=True).compared_at) == (
+            world.now,
+        ) * 2
+        for report in refused():
+            release(world, report)
+        world.report()
+        assert world.billed(who) == 12
+
+    def test_says_what_is_missing_where_totals_do_not_tell_which(self, world, post, who):
+        world.control.refuse_later(times=2, samples=1)
+        world.report()
+        post.arrive()
+        # Somebody else's event lies in the same hour.
         (left,) = UsageReport.objects.filter(status="delivered")
-        assert stretch.span == Span(left.slice_start, left.slice_end)
-        mark_compared([notice.pk], now=world.now)
-        assert list(stretches_to_compare()) == []
-        finding.refresh_from_db()
-        assert finding.resolved_at == world.now
+        world.stripe(
+            "POST",
+            "/billing/meter_events",
+            event_name="tokens",
+            payload={"stripe_customer_id": who.customer, "value": 1},
+            timestamp=int(left.event_at.timestamp()),
+        )
+        world.later(minutes=20)
+        world.report()
+        assert sorted(world.statuses()) == ["delivered", "rejected"]
+        finding = Finding.objects.get(kind="refused_unnamed", resolved_at=None)
+        assert "Stripe holds 1 units of a customer and was told" in finding.message
+        assert not notices_to_compare(now=world.now)
 
     def test_may_be_somebody_else_s(self, world, post, who):
         world.report()

@@ -20,7 +20,7 @@ FEATURES = {
     # Prices that change, of the same meter or another, and items that are replaced, in mid-period.
     "moved items": True,
     # Stripe need not name all that it refuses; the rest is marked to be compared with its summaries.
-    "refusals that Stripe does not name are found": False,
+    "refusals that Stripe does not name are found": True,
     # Late usage is carried into an open period.
     "late usage is carried": True,
     # A meter that counts part of an OpenMeter meter's usage.
