@@ -22,6 +22,7 @@ REPORT, CRASHES = "tests/functional/test_report_usage.py", "tests/functional/tes
 CARRY = "tests/functional/test_carry.py"
 GO_LIVE, UNKNOWN = "tests/functional/test_go_live.py", "tests/functional/test_unknown_outcomes.py"
 MOVE = "tests/functional/test_move_open_period.py"
+LIVES = "tests/functional/test_simulation.py::test_a_life_that_failed_once_goes_well"
 INVOICES, SLICES = "tests/functional/test_invoices.py", "tests/unit/test_slices.py"
 
 FAULTS = [
@@ -374,5 +375,48 @@ FAULTS = [
         old="    lowered = max(exact_sum([*lowers, -ordered]), NOTHING)",
         new="    lowered = exact_sum(lowers)",
         tests=(f"{MOVE}::TestInvoices",),
+    ),
+    Fault(
+        name="forgotten-carry-not-looked-for",
+        harm="Late usage is carried again after a backup was put back, and billed twice.",
+        file=f"{OPERATIONS}/check_first_deliveries.py",
+        old="        forgotten = find_forgotten(late, slices, by_enrolment, now=now)",
+        new="        forgotten = find_forgotten([], slices, by_enrolment, now=now)",
+        tests=(
+            f"{LIVES}[late usage that was carried into a period which has closed since, and a backup knew "
+            "nothing of it]",
+        ),
+    ),
+    Fault(
+        name="slices-of-an-hour-mixed-up",
+        harm="What Stripe holds of a new period counts as billed in the old one.",
+        file=f"{OPERATIONS}/compare_with_stripe.py",
+        old="    return found.within(claimed_span(bounds, sets_hours=report.enrolment.meter.sets_hours))",
+        new="    return found.within(claimed_span(bounds, sets_hours=True))",
+        tests=(f"{LIVES}[two slices of one hour, of which Stripe had one]",),
+    ),
+    Fault(
+        name="another-s-key-for-an-arrival",
+        harm="A report counts as delivered because another one had its name.",
+        file=f"{OPERATIONS}/settle_reports.py",
+        old="        case DuplicateIdentifier() | Rejected() | KeyTaken():",
+        new="        case DuplicateIdentifier() | Rejected():",
+        tests=("tests/unit/test_settlement.py",),
+    ),
+    Fault(
+        name="boundary-within-a-day-not-looked-at",
+        harm="Usage that moved from one period to the next within a day is billed in the wrong one.",
+        file=f"{OPERATIONS}/plan_changed_days.py",
+        old="            may_hide_a_change = day.is_shared or day.is_cut",
+        new="            may_hide_a_change = day.is_cut",
+        tests=(f"{LOOK_BACK}::TestLookBack",),
+    ),
+    Fault(
+        name="unnamed-refusals-not-looked-for",
+        harm="What Stripe refused without naming it counts as delivered.",
+        file=f"{OPERATIONS}/find_unnamed.py",
+        old="    lacking = [cell for cell in found.cells if not cell.agrees and cell.units < cell.ledger]",
+        new="    lacking = [cell for cell in found.cells if not cell.agrees and cell.units > cell.ledger]",
+        tests=("tests/functional/test_refused_later.py::TestWhatStripeRefusedLater",),
     ),
 ]

@@ -169,6 +169,8 @@ class Account:
     looks_back: list[int] = field(default_factory=list)
     """When the console compared the days of everything with OpenMeter, or a person had it measured again."""
 
+    denied_until: int = 0
+    """Until when OpenMeter answered as if nothing had ever been used."""
     looks_at_stripe: list[int] = field(default_factory=list)
     """When the console read all of Stripe."""
     switches: dict[str, str] = field(default_factory=dict)
@@ -192,10 +194,20 @@ class Account:
         periods = self.periods(customer, meter, until)
         mine = [one for one in self.usage if (one.customer, one.meter) == (customer, meter)]
         placed = [self._place(one, periods) for one in mine]
-        return [
+        placed = [
             self._out_of_reach(one) if one.usage.gone_at or one.usage.changed_at > one.usage.at else one
             for one in placed
         ]
+        if self._denied(meter):
+            rule = "OpenMeter knew of no usage of its meter, until Stripe did not take it any more"
+            placed = [Placed(one.usage, one.places | {None}, rule) for one in placed]
+        return placed
+
+    def _denied(self, meter: str) -> bool:
+        """Whether nothing of a meter was ever measured before an answer that there was nothing."""
+        mine = [one.at for one in self.usage if one.meter == meter and one.at < self.denied_until]
+        looks = [look for look in self.looks_back if look >= self.denied_until]
+        return bool(mine) and not any(max(mine) > look - STRIPE_TAKES for look in looks)
 
     def _out_of_reach(self, one: Placed) -> Placed:
         """Place what OpenMeter learned of, or deleted, when its hour may have been measured already."""

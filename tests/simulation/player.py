@@ -141,6 +141,7 @@ class Player(Staff):
         self.world.control.clear_faults()
         self.world.control.refuse_nothing_later()
         if self.in_doubt:
+            self.account.denied_until = self.now
             self._look_back()
 
     def do_arm(self, act: Act) -> None:
