@@ -198,13 +198,14 @@ def attach_subjects(found: dict[int, EnrolmentToPlan], ids: Sequence[int]) -> No
 
 
 def attach_items(found: dict[int, EnrolmentToPlan], ids: Sequence[int], meter: Meter, now: datetime) -> None:
-    """Give enrolments on a meter the items that bill it, with their periods of the last five weeks.
+    """Give enrolments on a meter the items that bill it, with periods of the last five weeks and more.
 
-    And with earlier ones where less was measured: Stripe takes nothing for them any more, but what was used
-    in them has to be shown as late.
+    What ended just before the oldest slice that is measured again counts, too: a boundary that two periods
+    share is cut otherwise than one at which billing begins. And earlier ones where less was measured: Stripe
+    takes nothing for them any more, but what was used in them has to be shown as late.
     """
     marks = [found[pk].planned_through or now - LONGEST_UNMEASURED for pk in ids]
-    oldest = min([now - OLDEST_EVENT - timedelta(days=1), *marks])
+    oldest = min([now - OLDEST_EVENT - timedelta(days=3), *(mark - timedelta(days=1) for mark in marks)])
     for pk, item in billed_items(ids, meter, since=oldest):
         found[pk].items.append(item)
 

@@ -275,6 +275,26 @@ LIVES = {
         2026-04-16T09:29:48 use c0 m0 3 ago=259200
         2026-04-16T12:29:48 lose c0 m0 3
     """,
+    "an hour that two periods share, measured again when the earlier one was five weeks old": """
+        2026-02-28T23:59:30 meter m0
+        2026-02-28T23:59:30 subscribe c0 m0 every=week
+        2026-03-01T08:53:04 use c0 m0 2
+        2026-03-01T08:54:04 anchor c0 m0
+        2026-04-12T08:54:03 use c0 m0 0.333333
+        2026-04-12T08:55:35 use c0 m0 5
+        2026-04-16T00:50:43 backup
+        2026-04-16T05:50:43 restore
+        2026-04-17T22:53:19 work
+        2026-05-11T16:53:55 use c0 m0 100
+    """,
+    "an item that moved to another meter, measured again five weeks later": """
+        2026-02-28T23:59:30 meter m1
+        2026-02-28T23:59:30 subscribe c0 m1 every=week
+        2026-02-28T23:59:30 meter m1b
+        2026-04-05T17:40:03 use c0 m1b 1000
+        2026-04-05T17:40:04 swap c0 m1 to=m1b
+        2026-05-03T00:29:30 work
+    """,
 }
 """These go well now."""
 
