@@ -7,6 +7,9 @@ PORT = 8000
 SANDBOX_PORT = 8801
 SERVE = 1
 TESTS = -n 3
+LIVES = 100
+SEED = 1
+LIVES_DATABASE = sqlite
 
 PYTHON = .venv/bin/python
 PIP_INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check
@@ -21,7 +24,7 @@ SPECS = $(if $(CONTRACT_SPECS),CONTRACT_SPECS=$(CONTRACT_SPECS))
 PRODUCTION = DJANGO_ALLOWED_HOSTS=console.example.com STRIPE_KEY=sk_test_check_0000 \
 	DJANGO_SECRET_KEY=only-for-this-check-0123456789-abcdefghijklmnopqrstuvwxyz
 
-.PHONY: demo test check mutants format install
+.PHONY: demo test check mutants lives format install
 .DELETE_ON_ERROR:
 
 demo: install
@@ -42,6 +45,10 @@ check: .venv/requirements-dev.stamp
 # One deliberate fault after the other, a quarter of an hour in all: make mutants FAULTS="no-lease brake-removed" tries some of them.
 mutants: .venv/requirements-dev.stamp
 	@$(ALONE) $(PYTHON) -m tests.mutants $(FAULTS)
+
+# Months of random billing lives against the sandbox: make lives LIVES=2000 SEED=1 LIVES_DATABASE=postgres://postgres@127.0.0.1:5432/
+lives: .venv/requirements-dev.stamp
+	@$(ALONE) $(PYTHON) -m benchmarks.simulate --lives $(LIVES) --seed $(SEED) --database $(LIVES_DATABASE)
 
 install: .venv/requirements.stamp
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from django.db import transaction
 
 from sync.domain.accounts import account_of
-from sync.domain.closings import is_late
+from sync.domain.closings import LOWERED_LATE, is_late
 from sync.domain.quantities import MAX_DIGITS, as_text, billed_units, digit_count
 from sync.models import ReportRun, UsageReport
 from sync.operations.measure_anew import measure_slices_anew
@@ -13,6 +13,7 @@ from sync.operations.record_findings import end_report_findings, record_findings
 from sync.operations.revise_report import revised
 from sync.operations.sum_up_days import mark_days, sum_up_days_after_commit
 from sync.ports import InvalidInput
+from sync.queries.lowered_late import is_lowered_late
 
 Status = UsageReport.Status
 
@@ -24,11 +25,11 @@ def release_report(
 ) -> UsageReport:
     """The report will be sent by the next delivery; return the row that will be.
 
-    A held one becomes pending, or late where its period has closed meanwhile: then it is not sent, and can be
-    carried forward. A rejected one, or one of unknown outcome that the person knows did not
-    arrive, is replaced by a new revision with a new identifier. Raises `InvalidInput` for a late one
-    (Stripe would bill it on no invoice) and for rows that wait for nobody. Decided once: a second call
-    finds nothing to decide.
+    A held one becomes pending, or late where its period has closed meanwhile or it would be taken off at a
+    later price: then it is not sent, and can be carried forward. A rejected one, or one of unknown outcome
+    that the person knows did not arrive, is replaced by a new revision with a new identifier. Raises
+    `InvalidInput` for a late one (Stripe would bill it on no invoice, or at the wrong price) and for rows
+    that wait for nobody. Decided once: a second call finds nothing to decide.
     """
     with transaction.atomic():
         measure_slices_anew(UsageReport.objects.filter(pk=report_id))
@@ -39,7 +40,7 @@ def release_report(
                 "arrived, release it with --why saying how you know, else dismiss it."
             )
             raise InvalidInput(msg)
-        too_late = why_too_late(report, now=now)
+        too_late = why_too_late(report, now=now) or why_lowered_late(report, now=now)
         if too_late and report.status != Status.HELD:
             raise InvalidInput(too_late)
         report.decision = decision("Released", why, who, now)
@@ -70,6 +71,11 @@ def why_too_late(report: UsageReport, *, now: datetime) -> str:
         f"Report {report.pk} belongs to a billing period that closed at {report.closes_at:%Y-%m-%d %H:%M} "
         "UTC: Stripe would put it on no invoice. Carry it forward, or dismiss it with a reason."
     )
+
+
+def why_lowered_late(report: UsageReport, *, now: datetime) -> str:
+    """Return the sentence that says why a decrease would be taken off at the wrong price, or ""."""
+    return f"{LOWERED_LATE} Carry it forward, or dismiss it." if is_lowered_late(report, now=now) else ""
 
 
 def waits_for_decision(report: UsageReport) -> bool:

@@ -212,12 +212,14 @@ class Account:
     def _out_of_reach(self, one: Placed) -> Placed:
         """Place what OpenMeter learned of, or deleted, when its hour may have been measured already."""
         at, changed_at = one.usage.at, one.usage.changed_at
+        may_lack = None in one.places and one.usage.gone_at is not None
+        never_billed = one.places - {None} if may_lack else frozenset()
         if any(changed_at <= look and at > look - STRIPE_TAKES + 3 * HOUR for look in self.looks_back):
             if one.usage.gone_at is None:
                 return one
-            never_billed = one.places - {None} if None in one.places else frozenset()
             return Placed(one.usage, frozenset([None]), "deleted", never_billed)
-        return Placed(one.usage, one.places | {None}, "changed when nobody could look so far back")
+        rule = "changed when nobody could look so far back"
+        return Placed(one.usage, one.places | {None}, rule, never_billed)
 
     def _place(self, one: Usage, periods: list[Period]) -> Placed:
         step = HOUR if self.windows[one.meter] == "hour" else MINUTE

@@ -295,6 +295,15 @@ LIVES = {
         2026-04-05T17:40:04 swap c0 m1 to=m1b
         2026-05-03T00:29:30 work
     """,
+    "a decrease that was released after the price had changed": """
+        2026-03-10T09:00:00 meter m0
+        2026-03-10T09:00:00 subscribe c0 m0
+        2026-03-10T09:15:00 use c0 m0 5
+        2026-03-10T11:00:00 use c0 m0 3
+        2026-03-10T11:57:00 work sync=1
+        2026-03-16T06:28:23 lose c0 m0 2
+        2026-03-27T20:50:50 swap c0 m0
+    """,
 }
 """These go well now."""
 

@@ -7,7 +7,13 @@ from sync.domain.timeline import Span, floor_to
 from sync.models import UsageReport
 from sync.operations.carry_report import carry_report
 from sync.operations.count_as_billed import count_as_billed
-from sync.operations.resolve_report import dismiss_report, release_report, waits_for_decision, why_too_late
+from sync.operations.resolve_report import (
+    dismiss_report,
+    release_report,
+    waits_for_decision,
+    why_lowered_late,
+    why_too_late,
+)
 from sync.ports import InvalidInput
 from tests.simulation.account import DAY, HOUR
 from tests.simulation.console import Console
@@ -43,7 +49,8 @@ class Staff(Console):
             return
         if report.status == "unknown" and report.compared_at is None:
             return  # the console compares it first
-        late = bool(why_too_late(report, now=self.clock()))
+        now = self.clock()
+        late = bool(why_too_late(report, now=now) or why_lowered_late(report, now=now))
         arrived = self._arrived(report) if report.status in ("unknown", "late") else None
         is_wrong = report.status == "held" and report.measured != self._truth(report)
         try:
