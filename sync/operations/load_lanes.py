@@ -14,7 +14,7 @@ Status = UsageReport.Status
 REPORTS_PER_LANE = 50
 """Reports of one enrolment taken into memory at once; the rest is loaded when it is claimed again."""
 
-SETTLED_BY_PEOPLE = (Status.REJECTED, Status.HELD, Status.LATE)
+SETTLED_BY_PEOPLE = (Status.REJECTED, Status.HELD)
 
 
 @dataclass(slots=True)
@@ -51,10 +51,10 @@ def load_lanes(
 ) -> dict[int, Lane]:
     """Return a lane for each enrolment that has something to send now.
 
-    Slices in order, revisions strictly in order: a revision waits while an earlier one of its slice
-    waits for a person, and everything waits behind one that is only waiting for its next attempt. What is
-    not among `only` waits as if for a person: what a confirmed run must not send. So does what has to be
-    compared with Stripe before it is sent for the first time.
+    Slices in order, revisions strictly in order: a revision waits while an earlier one of its slice may yet
+    be sent once a person decides so, and everything waits behind one that is only waiting for its next
+    attempt. What is not among `only` waits as if for a person: what a confirmed run must not send. So does
+    what has to be compared with Stripe before it is sent for the first time.
     """
     rows = (
         UsageReport.objects.filter(is_unsettled(), enrolment__in=enrolments)
@@ -94,7 +94,8 @@ def _sendable(
         for_people = report.status in SETTLED_BY_PEOPLE or (
             report.status == Status.UNKNOWN and report.next_attempt_at is None
         )
-        if report.slice_start in blocked:
+        # What waits behind a late one is late as well, and has to be seen to be.
+        if report.status == Status.LATE or report.slice_start in blocked:
             continue
         if for_people or report.pk in uncompared or (only and not only.includes(report)):
             blocked.add(report.slice_start)

@@ -304,6 +304,20 @@ LIVES = {
         2026-03-16T06:28:23 lose c0 m0 2
         2026-03-27T20:50:50 swap c0 m0
     """,
+    "carried usage behind usage that was late itself": """
+        2026-01-31T10:30:17 meter m0
+        2026-01-31T10:30:17 subscribe c1 m0 anchor=251983
+        2026-01-31T10:30:17 carry
+        2026-02-03T08:28:59 use c1 m0 3
+        2026-02-06T23:54:56 cancel c1 m0
+        2026-02-08T18:55:26 backup
+        2026-02-08T18:55:26 work sync=1
+        2026-02-08T23:55:26 restore
+        2026-02-12T15:31:47 use c1 m0 3
+        2026-02-23T19:38:22 fault cut-before times=50
+        2026-02-23T19:38:22 work who=person
+        2026-03-03T08:29:01 use c1 m0 10
+    """,
 }
 """These go well now."""
 

@@ -162,8 +162,8 @@ class Player(Staff):
         if len(days) > 1 and not FEATURES["first deliveries are compared with Stripe"]:
             return
         put_back(self._backup[1])
-        known = self.account.looks_at_stripe
-        known[:] = [look for look in known if look < self._backup[0]]
+        for looks in (self.account.looks_at_stripe, self.account.looks_back):
+            looks[:] = [look for look in looks if look < self._backup[0]]
         self.found_in_stripe, self.found_events = dict(self._notes[0]), set(self._notes[1])
         self.world.control.clear_faults()
         expire_leases()
