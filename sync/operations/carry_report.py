@@ -1,6 +1,6 @@
 """Bill late usage in an open period: a person's decision, or the rule LATE_USAGE=carry_forward."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db import transaction
@@ -20,14 +20,16 @@ from sync.ports import InvalidInput
 
 Status = UsageReport.Status
 NOTHING = Decimal(0)
+JUST_COMPARED = timedelta(minutes=10)
+"""A ledger that was put back has late reports that it compared, and carried, before."""
 
 
 def carry_report(*, report_id: int, why: str, who: str, run: ReportRun | None, now: datetime) -> UsageReport:
     """A late report's usage is part of a new revision of an open slice; return that revision.
 
     It waits for the next delivery. What would bring the open period below zero stays late. Decided once: a
-    second call finds nothing to decide. Raises `InvalidInput` where no reason is given, nothing is open, or
-    somebody plans or sends the open slice at this moment.
+    second call finds nothing to decide. Raises `InvalidInput` where no reason is given, nothing is open,
+    `compare_late` was not called just before, or somebody plans or sends the open slice at this moment.
     """
     if not why.strip():
         msg = "A report is carried forward for a reason: add --why."
@@ -36,6 +38,7 @@ def carry_report(*, report_id: int, why: str, who: str, run: ReportRun | None, n
         report = _late(report_id)
         # As of before the mark is set back: only what is measured can take usage along.
         plan = plan_carry(report, now=now)
+        _check_compared(report, now)
         # Usage that came in while it waited is measured. A plan that is being made is refused, as the
         # slice that takes this along is not what it was.
         measure_slices_anew([report])
@@ -69,6 +72,15 @@ def _late(report_id: int, *, lock: bool = False) -> UsageReport:
         msg = f"Report {report_id} is {report.status_word}: only late reports are carried forward."
         raise InvalidInput(msg)
     return report
+
+
+def _check_compared(report: UsageReport, now: datetime) -> None:
+    if not report.compared_at or report.compared_at < now - JUST_COMPARED:
+        msg = (
+            f"Report {report.pk} is not carried forward: what Stripe holds has to be read just before, and "
+            "could not be. Try again in a few minutes."
+        )
+        raise InvalidInput(msg)
 
 
 def _mark(report: UsageReport, said: str) -> UsageReport:

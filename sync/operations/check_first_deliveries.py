@@ -60,8 +60,30 @@ def check_first_deliveries(
     nothing needs a look. What was compared is committed page by page, so that a run which is stopped or dies
     is gone on with. Safe to repeat and to run twice at once.
     """
+    return _check(source, is_uncompared(clock()), scope, clock, progress, should_stop)
+
+
+def compare_late(report_ids: Collection[int], *, source: SummarySource, clock: Callable[[], datetime]) -> str:
+    """These late reports are compared with Stripe's totals, as they are to be carried; return why not, or "".
+
+    However lately they were compared before: a ledger that was put back since does not know what it carried.
+    Where Stripe holds something that it was not told they wait, or are held.
+    """
+    these = Q(pk__in=report_ids, status=Status.LATE)
+    checked = _check(source, these, Scope(), clock) if report_ids else Checked()
+    return checked.error
+
+
+def _check(
+    source: SummarySource,
+    needed: Q,
+    scope: Scope,
+    clock: Callable[[], datetime],
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Checked:
     result = Checked()
-    wanted, slices = _wanted(scope, now=clock())
+    wanted, slices = _wanted(needed, scope, now=clock())
     done = 0
     if wanted:
         progress(0, len(wanted))
@@ -69,7 +91,7 @@ def check_first_deliveries(
         found = [one for one in page if isinstance(one, Comparison)]
         failed = [one for one in page if isinstance(one, Unreadable)]
         result.error = result.error or "".join(str(one.error) for one in failed[:1])
-        result.held += _write(found, slices, now=clock())
+        result.held += _write(found, needed, slices, now=clock())
         done += len(found)
         progress(done, len(wanted))
         if should_stop():
@@ -78,13 +100,13 @@ def check_first_deliveries(
     return result
 
 
-def _wanted(scope: Scope, *, now: datetime) -> tuple[list[Wanted], dict[int, list[Slice]]]:
+def _wanted(needed: Q, scope: Scope, *, now: datetime) -> tuple[list[Wanted], dict[int, list[Slice]]]:
     """Return for each enrolment the stretch around all that needs a look, soonest closing first.
 
     Where late usage waits it goes on until now, with the slices that may have taken it along already: that is
     how a ledger that was put back learns of what it had carried.
     """
-    rows = UsageReport.objects.filter(is_unsettled(), is_uncompared(now))
+    rows = UsageReport.objects.filter(is_unsettled(), needed)
     spans = list(
         rows.filter(enrolment__in=unpaused(enrolments_in(scope)))
         .order_by()
@@ -118,14 +140,16 @@ def _wanted(scope: Scope, *, now: datetime) -> tuple[list[Wanted], dict[int, lis
     return wanted, slices
 
 
-def _write(found: Sequence[Comparison], slices: Mapping[int, Sequence[Slice]], *, now: datetime) -> int:
+def _write(
+    found: Sequence[Comparison], needed: Q, slices: Mapping[int, Sequence[Slice]], *, now: datetime
+) -> int:
     """Commit what was found of some enrolments; return how many reports are held for it."""
     by_enrolment = {one.enrolment_id: one for one in found}
     with transaction.atomic():
         rows = list(
             UsageReport.objects.select_for_update(of=("self",))
             .select_related("enrolment__meter", "enrolment__customer", "run")
-            .filter(is_unsettled(), is_uncompared(now), enrolment__in=by_enrolment)
+            .filter(is_unsettled(), needed, enrolment__in=by_enrolment)
             .order_by("pk")
         )
         seen = [row for row in rows if by_enrolment[row.enrolment_id].covers(hours_of(row))]
@@ -137,7 +161,7 @@ def _write(found: Sequence[Comparison], slices: Mapping[int, Sequence[Slice]], *
         more = [row for row in forgotten if row.status == Status.HELD]
         # Whatever another worker has planned there meanwhile is looked at by the next run.
         UsageReport.objects.bulk_create(more, ignore_conflicts=True)
-        _look_again(late, [*seen, *more])
+        _look_again(late, [*seen, *more], by_enrolment)
         UsageReport.objects.bulk_update(
             seen, ["status", "error", "beside", "compared_at", "next_attempt_at"], batch_size=200
         )
@@ -150,14 +174,21 @@ def _write(found: Sequence[Comparison], slices: Mapping[int, Sequence[Slice]], *
     return len(held)
 
 
-def _look_again(late: Sequence[UsageReport], seen: Sequence[UsageReport]) -> None:
+def _look_again(
+    late: Sequence[UsageReport], seen: Sequence[UsageReport], found: Mapping[int, Comparison]
+) -> None:
     """Late usage is not carried while Stripe may hold it elsewhere already."""
+    if not late:
+        return
     in_doubt = Q(status=Status.UNKNOWN) | Q(status=Status.HELD, beside__isnull=False)
     waiting = UsageReport.objects.filter(in_doubt, enrolment__in={row.enrolment_id for row in late})
-    held = {row.enrolment_id for row in seen if row.status == Status.HELD}
-    held |= set(waiting.values_list("enrolment", flat=True)) if late else set()
+    doubtful = {row.enrolment_id for row in seen if row.status == Status.HELD} | {
+        row.enrolment_id
+        for row in waiting.select_related("enrolment__meter")
+        if row.status == Status.HELD or not around(row, found[row.enrolment_id]).agrees
+    }
     for row in late:
-        if row.status == Status.LATE and row.enrolment_id in held:
+        if row.status == Status.LATE and row.enrolment_id in doubtful:
             row.compared_at = None
 
 

@@ -90,8 +90,8 @@ class ReportJob:
             self._deliver(wait_for_others=True)  # what has just closed need not wait for a look at all days
             self._look_back()
         if self.rules.carries_late and not self.request.is_confirmed and self._has_checked_first_deliveries():
-            scope = self.request.scope
-            self.counters["carried"] += carry_late_reports(scope=scope, run=self.run, now=self.clock())
+            scope, run = self.request.scope, self.run
+            self.counters["carried"] += carry_late_reports(scope, run, source=self.stripe, clock=self.clock)
         self._deliver(wait_for_others=True)
         if not self.stopped:
             look_for_untaken(self.request, source=self.openmeter, now=self.clock(), remarks=self.remarks)

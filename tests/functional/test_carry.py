@@ -12,10 +12,12 @@ from sync.domain.timeline import Span
 from sync.models import BillingPeriod, Finding, Price, UsageReport
 from sync.operations import report_job
 from sync.operations.carry_report import carry_report
+from sync.operations.check_first_deliveries import compare_late
 from sync.operations.plan_carry import plan_carry
 from sync.operations.resolve_report import dismiss_report, release_report
 from sync.ports import InvalidInput
 from sync.queries.day_sums import days_of_enrolment
+from sync.wiring import connect
 from tests.office import dialog_url, text_of
 from tests.staff import url_of
 
@@ -114,6 +116,7 @@ def dismiss_reading_of_nothing(world) -> None:
 
 def carry(world, report, **changes) -> UsageReport:
     asked = {"why": "late batch", "who": "ada", "run": None, "now": world.now} | changes
+    compare_late([report.pk], source=connect(config=world.config).stripe, clock=lambda: world.now)
     return carry_report(report_id=report.pk, **asked)
 
 
@@ -374,7 +377,7 @@ class TestPeople:
         assert made.page_name in page(late)
         assert late.page_name in page(made)
 
-    def test_carry_it_by_a_command(self, world, ada, capsys, settings):
+    def test_carry_it_by_a_command(self, world, ada, capsys, office):
         late = late_report(world, 7)
         with time_machine.travel(world.now, tick=False):
             with pytest.raises(CommandError, match="for a reason"):

@@ -38,16 +38,16 @@ def something_to_do(world, office):
     world.later(hours=2)
     world.report()
     # What a run has not measured yet, of whom nobody has paused.
-    customer, paused, _holder_of_the_first_subject = Customer.objects.order_by("pk")
+    customer, paused, billed_before = Customer.objects.order_by("pk")
     world.use(customer.name, 10, START + 1.5 * HOUR)
     world.later(hours=1)
-    mine, earlier = customer.enrolments.get(), START - 5 * HOUR
-    UsageReportFactory(status="held", beside=3, enrolment=mine, slice_start=earlier)
+    hers, earlier = billed_before.enrolments.get(), START - 5 * HOUR
+    UsageReportFactory(status="held", beside=3, enrolment=hers, slice_start=earlier)
     world.stripe(
         "POST",
         "/billing/meter_events",
         event_name="tokens",
-        payload={"stripe_customer_id": customer.stripe_id, "value": 3},
+        payload={"stripe_customer_id": billed_before.stripe_id, "value": 3},
         timestamp=int(earlier.timestamp()),
     )
     for status in ("held", "rejected", "unknown"):

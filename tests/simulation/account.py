@@ -273,9 +273,17 @@ class Account:
                 contract = next(contract for contract in self.contracts if contract.key == period.item)
                 yield _paused(contract, one.at, period, step)
                 yield _dropped(contract, period)
+                yield self._discarded(contract, period)
                 yield self._ended_unseen(period)
                 yield self._end_unheard(contract, period)
                 yield self._change_undated(contract, one.at, period)
+
+    def _discarded(self, contract: Contract, period: Period) -> str:
+        """Say whether Stripe drops what a period holds that a set end cuts short: it is not established."""
+        drops = self.switches.get("cancel_at_mid_period") == "discarded"
+        if drops and contract.end_set_at is not None and period.end == contract.ends_at:
+            return "cancelled in mid-period, and dropped"
+        return ""
 
     def may_drop(self, period: Period, *, meter: str, at: int) -> bool:
         """Whether Stripe may bill nothing of what lies at an instant of this period."""

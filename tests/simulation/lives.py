@@ -318,6 +318,17 @@ LIVES = {
         2026-02-23T19:38:22 work who=person
         2026-03-03T08:29:01 use c1 m0 10
     """,
+    "late usage that was compared before it was carried by a ledger that is no more": """
+        2026-03-10T09:00:00 meter m0
+        2026-03-10T09:00:00 subscribe c4 m0 every=day
+        2026-04-02T06:30:08 use c4 m0 10
+        2026-04-09T09:32:03 work sync=1
+        2026-04-17T09:00:00 backup
+        2026-04-17T09:00:00 work sync=1
+        2026-04-17T09:10:00 staff
+        2026-04-17T09:20:00 work
+        2026-04-17T20:00:00 restore
+    """,
 }
 """These go well now."""
 

@@ -6,6 +6,7 @@ from sync.domain.timeline import HOUR as AN_HOUR
 from sync.domain.timeline import Span, floor_to
 from sync.models import UsageReport
 from sync.operations.carry_report import carry_report
+from sync.operations.check_first_deliveries import compare_late
 from sync.operations.count_as_billed import count_as_billed
 from sync.operations.resolve_report import (
     dismiss_report,
@@ -55,6 +56,7 @@ class Staff(Console):
         is_wrong = report.status == "held" and report.measured != self._truth(report)
         try:
             if report.status == "late" and arrived is None and self._would_rather_bill(report):
+                compare_late([report.pk], source=self.connections.stripe, clock=self.clock)
                 carry_report(
                     report_id=report.pk, why="bill it now", who="simulator", run=None, now=self.clock()
                 )

@@ -3,17 +3,20 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from django import forms
 from django.utils import timezone
 
 from sync.admin.dialogs.decide_reports import MOST_SHOWN, DecideReports
-from sync.admin.dialogs.dialog import Preview
+from sync.admin.dialogs.dialog import Outcome, Preview
 from sync.admin.formats import NOTHING, amounts, from_to, units, wrapped
 from sync.admin.links import report_usage_sentence
 from sync.domain.stake import Movement, stake_of
 from sync.models import UsageReport
 from sync.operations.carry_report import carry_report
+from sync.operations.check_first_deliveries import compare_late
 from sync.operations.plan_carry import CarryPlan, plan_carries
 from sync.ports import InvalidInput
+from sync.wiring import connect
 
 
 class CarryReport(DecideReports):
@@ -29,13 +32,15 @@ class CarryReport(DecideReports):
     waiting = frozenset({UsageReport.Status.LATE})
     instead = "only late reports are carried forward."
     sends = False
+    atomic = False
 
     def description(self) -> str:
         """Say what will happen."""
         return (
             "Their billing period has closed, so Stripe would put them on no invoice. Their units are added "
             "to the first hour of the period that is open now, at its prices, and the next run "
-            "sends them. A period does not go below zero: what cannot be taken off stays late."
+            "sends them. A period does not go below zero: what cannot be taken off stays late. Stripe is "
+            "asked once more before whether it holds them already."
         )
 
     def preview(self) -> Preview:
@@ -62,6 +67,11 @@ class CarryReport(DecideReports):
                 Movement(plan.report.enrolment.meter.slug, plan.carried, plan.amounts_now) for plan in plans
             ),
         )
+
+    def act(self, form: forms.Form) -> Outcome:
+        """Ask Stripe once more what it holds, then carry each."""
+        compare_late([row.pk for row in self.rows], source=connect().stripe, clock=timezone.now)
+        return super().act(form)
 
     def decide(self, row: UsageReport, *, why: str, now: datetime) -> Sequence[UsageReport]:
         """Its units go out with an open hour."""

@@ -9,9 +9,11 @@ from sync.domain.quantities import as_text
 from sync.management.base import SyncCommand, login
 from sync.models import UsageReport
 from sync.operations.carry_report import carry_report
+from sync.operations.check_first_deliveries import compare_late
 from sync.operations.resolve_report import DECIDABLE, dismiss_report, release_report
 from sync.ports import InvalidInput
 from sync.queries.waiting_reports import WaitingReport, waiting_reports
+from sync.wiring import connect
 
 ALL = "all"
 PAST = {"release": "released", "carry": "carried forward", "dismiss": "dismissed"}
@@ -67,7 +69,10 @@ class Command(SyncCommand):
         refused: list[str] = []
         done = 0
         fit = _fit_for(verb, chosen, by_status=bool(options["status"]))
-        for report_id in _numbers(options[verb], fit):
+        numbers = _numbers(options[verb], fit)
+        if verb == "carry" and options["why"]:
+            compare_late(numbers, source=connect().stripe, clock=self.now)
+        for report_id in numbers:
             try:
                 report = self._decide(verb, report_id, options["why"])
             except InvalidInput as error:
