@@ -5,7 +5,7 @@ Nothing here is imported from the console. All instants are Unix seconds.
 
 import calendar
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -200,7 +200,7 @@ class Account:
         ]
         if self._denied(meter):
             rule = "OpenMeter knew of no usage of its meter, until Stripe did not take it any more"
-            placed = [Placed(one.usage, one.places | {None}, rule) for one in placed]
+            placed = [replace(one, places=one.places | {None}, rule=rule) for one in placed]
         return placed
 
     def _denied(self, meter: str) -> bool:

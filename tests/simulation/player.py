@@ -29,6 +29,8 @@ class Player(Staff):
         """Begin with an empty world."""
         super().__init__(world, crossings)
         self._backup: tuple[int, Backup] | None = None
+        self.denies = False
+        """Whether OpenMeter answers as if nothing had ever been used."""
         self._notes: tuple[dict[str, Decimal], set[str]] = ({}, set())
         """What staff had found in Stripe when the backup was made."""
 
@@ -133,15 +135,16 @@ class Player(Staff):
     def do_empty(self, act: Act) -> None:
         """`empty times=2`: OpenMeter answers the next questions as if nothing had ever been used."""
         self.world.control.fault(QUERY, status=200, body=NO_ROWS, times=act.number("times", 1))
-        self.in_doubt = True
+        self.in_doubt = self.denies = True
         self.counts["faults"] += 1
 
     def do_back(self, _: Act) -> None:
         """Everything answers as it should."""
         self.world.control.clear_faults()
         self.world.control.refuse_nothing_later()
+        if self.denies:
+            self.account.denied_until, self.denies = self.now, False
         if self.in_doubt:
-            self.account.denied_until = self.now
             self._look_back()
 
     def do_arm(self, act: Act) -> None:
