@@ -99,7 +99,8 @@ def _row(
         value=units,
         status=status,
         written_off=not was_sent,
-        first_sent_at=now if was_sent else None,
+        # Who sent it did so at some time since then, most likely at once: that tells which price it has.
+        first_sent_at=min(now, report.slice_end) if was_sent else None,
         delivered_at=now if was_sent else None,
         compared_at=now,
         beside=units,

@@ -329,6 +329,15 @@ LIVES = {
         2026-04-17T09:20:00 work
         2026-04-17T20:00:00 restore
     """,
+    "usage after a change of price that a backup had forgotten": """
+        2026-03-10T09:00:00 meter m0
+        2026-03-17T17:38:24 subscribe c5 m0
+        2026-04-09T17:51:09 swap c5 m0
+        2026-04-15T09:00:00 use c5 m0 7
+        2026-04-17T09:00:00 backup
+        2026-04-17T09:00:00 work sync=1
+        2026-04-17T20:00:00 restore
+    """,
 }
 """These go well now."""
 
