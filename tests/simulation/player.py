@@ -60,7 +60,7 @@ class Player(Staff):
             self._calm_down()
         if self._bills_for_others():
             self._end_periods()
-        if FEATURES["final invoices are compared"]:
+        if FEATURES["final invoices are compared"] and self.account.switches:
             began, self.skew = self.now, 0
             self.go_to(began + 2 * DAY)
             self._calm_down()
@@ -83,14 +83,13 @@ class Player(Staff):
         for number in range(6):
             before = self._ledger_state()
             expire_leases()
-            self.report(sync=number == 0)
-            if number == 0:
-                self.report(sync=False, by_schedule=FEATURES["late usage is found"])
+            is_first = number == 0
+            self.report(sync=is_first, by_schedule=is_first and FEATURES["late usage is found"])
             self.decide()
             to_compare = UsageReport.objects.filter(
                 status="unknown", next_attempt_at=None, compared_at=None
             ).exists()
-            if self._ledger_state() == before and not to_compare:
+            if self._ledger_state() == before and not (to_compare or is_first):
                 return
             self.go_to(self.now + (11 * 60 if to_compare else 60))
 
