@@ -6,7 +6,7 @@ from decimal import Decimal
 from sync.domain.accounts import Account, account_of
 from sync.domain.comparison import Comparison
 from sync.domain.quantities import billed_units, exact_add, measurement_of
-from sync.domain.timeline import HOUR, floor_to
+from sync.domain.timeline import HOUR, SECOND, floor_to
 from sync.models import ReportRun, UsageReport
 from sync.operations.revise_report import revised
 
@@ -99,8 +99,8 @@ def _row(
         value=units,
         status=status,
         written_off=not was_sent,
-        # Who sent it did so at some time since then, most likely at once: that tells which price it has.
-        first_sent_at=min(now, report.slice_end) if was_sent else None,
+        # Nobody knows when. As late as Stripe bills it: a change of price until then is told, not missed.
+        first_sent_at=min(now, report.closes_at - SECOND) if was_sent else None,
         delivered_at=now if was_sent else None,
         compared_at=now,
         beside=units,

@@ -338,6 +338,15 @@ LIVES = {
         2026-04-17T09:00:00 work sync=1
         2026-04-17T20:00:00 restore
     """,
+    "usage that was sent after its price had changed, and forgotten with a backup": """
+        2026-01-31T10:30:17 meter m0
+        2026-02-01T05:47:45 subscribe c0 m0
+        2026-02-02T09:57:43 use c0 m0 10
+        2026-02-21T09:28:29 swap c0 m0
+        2026-02-21T10:27:29 backup
+        2026-02-21T10:27:29 work sync=1
+        2026-02-21T10:28:29 restore
+    """,
 }
 """These go well now."""
 
