@@ -109,6 +109,18 @@ class TestFirstDelivery:
         assert (world.billed(ada), world.billed(bob)) == (12, 9)
 
 
+def test_of_two_slices_of_an_hour_only_the_one_that_stripe_has_is_held(world):
+    boundary = START + HOUR + timedelta(minutes=7, seconds=18)
+    who = world.subscriber(world.meter(), billing_cycle_anchor=int(boundary.timestamp()))
+    world.sync()
+    world.use_many([("ada", 100, boundary - HOUR / 10), ("ada", 7, boundary + HOUR / 10)])
+    world.later(hours=2, minutes=3)
+    report_by_another_tool(world, who, 7, boundary + HOUR / 10)
+    world.report()
+    assert [(report.value, report.slice_start) for report in held()] == [(7, boundary.replace(second=0))]
+    assert world.billed(who) == 107
+
+
 class TestOldSlices:
     def test_of_an_outage_are_compared_and_sent(self, world, tokens):
         ada = world.subscriber(tokens)

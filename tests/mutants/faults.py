@@ -393,7 +393,7 @@ FAULTS = [
         file=f"{OPERATIONS}/compare_with_stripe.py",
         old="    return found.within(claimed_span(bounds, sets_hours=report.enrolment.meter.sets_hours))",
         new="    return found.within(claimed_span(bounds, sets_hours=True))",
-        tests=(f"{LIVES}[two slices of one hour, of which Stripe had one]",),
+        tests=(f"{GO_LIVE}::test_of_two_slices_of_an_hour_only_the_one_that_stripe_has_is_held",),
     ),
     Fault(
         name="another-s-key-for-an-arrival",
