@@ -20,6 +20,7 @@ from sync.operations.compare_with_stripe import Unreadable, Wanted, around, comp
 from sync.operations.find_forgotten import find_forgotten
 from sync.operations.measured_slices import measured_slices
 from sync.operations.record_findings import FoundIssue, record_findings
+from sync.ports import InvalidInput
 from sync.queries.pauses import unpaused
 from sync.queries.planning import Scope, enrolments_in
 from sync.queries.uncompared import is_uncompared
@@ -63,15 +64,20 @@ def check_first_deliveries(
     return _check(source, is_uncompared(clock()), scope, clock, progress, should_stop)
 
 
-def compare_late(report_ids: Collection[int], *, source: SummarySource, clock: Callable[[], datetime]) -> str:
-    """These late reports are compared with Stripe's totals, as they are to be carried; return why not, or "".
+def compare_late(
+    report_ids: Collection[int], *, source: SummarySource, clock: Callable[[], datetime]
+) -> None:
+    """These late reports are compared with Stripe's totals, as they are to be carried.
 
     However lately they were compared before: a ledger that was put back since does not know what it carried.
-    Where Stripe holds something that it was not told they wait, or are held.
+    Where Stripe holds something that it was not told they wait, or are held. Raises `InvalidInput` with the
+    reason where Stripe does not answer.
     """
     these = Q(pk__in=report_ids, status=Status.LATE)
     checked = _check(source, these, Scope(), clock) if report_ids else Checked()
-    return checked.error
+    if checked.error:
+        msg = f"Nothing was carried forward, as what Stripe holds cannot be read: {checked.error}"
+        raise InvalidInput(msg)
 
 
 def _check(

@@ -377,6 +377,17 @@ class TestPeople:
         assert made.page_name in page(late)
         assert late.page_name in page(made)
 
+    def test_learn_why_it_cannot_be_carried_while_stripe_is_away(self, world, ada, office):
+        late = late_report(world, 7)
+        route = "GET /v1/billing/meters/{id}/event_summaries"
+        world.control.fault(route, status=401, times=50)
+        with (
+            time_machine.travel(world.now, tick=False),
+            pytest.raises(CommandError, match="check STRIPE_KEY"),
+        ):
+            call_command("held_reports", "--carry", str(late.pk), "--why", "late batch")
+        assert UsageReport.objects.get(pk=late.pk).status == "late"
+
     def test_carry_it_by_a_command(self, world, ada, capsys, office):
         late = late_report(world, 7)
         with time_machine.travel(world.now, tick=False):
