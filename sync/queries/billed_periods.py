@@ -8,7 +8,7 @@ from decimal import Decimal
 from sync.domain.invoices import DRAFT, VOID
 from sync.domain.quantities import exact_sum
 from sync.domain.timeline import Span
-from sync.models import BillingPeriod, Enrolment, Invoice
+from sync.models import BillingPeriod, Enrolment, Invoice, SubscriptionItem
 from sync.queries.held_units import DELIVERED, Asked, held_units
 from sync.queries.item_prices import price_parts
 
@@ -56,33 +56,37 @@ def delivered_units(periods: Sequence[BillingPeriod]) -> dict[int, Decimal]:
 
     Items are loaded with price and subscription. A constant number of queries.
     """
-    asked = _reported_in(periods)
-    flat = [(pk, one) for pk, found in asked.items() for one in found]
-    units = held_units([one for _pk, one in flat], counted=DELIVERED)
-    sums: dict[int, list[Decimal]] = {pk: [] for pk in asked}
-    for (pk, _one), found in zip(flat, units, strict=True):
-        sums[pk].append(found)
-    return {pk: exact_sum(found) for pk, found in sums.items()}
+    found = delivered_in([(period.item, Span(period.start, period.end)) for period in periods])
+    return {period.pk: units for period, units in zip(periods, found, strict=True) if units is not None}
 
 
-def _reported_in(periods: Sequence[BillingPeriod]) -> dict[int, list[Asked]]:
+def delivered_in(stretches: Sequence[tuple[SubscriptionItem, Span]]) -> list[Decimal | None]:
+    """Return what Stripe surely has of each stretch of an item's time; None where it is not metered.
+
+    Items are loaded with price and subscription. A constant number of queries.
+    """
+    asked = _reported_in(stretches)
+    units = iter(held_units([one for mine in asked for one in mine], counted=DELIVERED))
+    return [exact_sum([next(units) for _ in mine]) if mine else None for mine in asked]
+
+
+def _reported_in(stretches: Sequence[tuple[SubscriptionItem, Span]]) -> list[list[Asked]]:
     """Return by which enrolments, and when, usage is reported: by two where the item changed its meter."""
+    customers = {item.subscription.customer_id for item, _span in stretches}
     enrolments = {
         (customer, meter): pk
-        for customer, meter, pk in Enrolment.objects.filter(
-            customer__in={period.item.subscription.customer_id for period in periods}
-        ).values_list("customer_id", "meter_id", "pk")
+        for customer, meter, pk in Enrolment.objects.filter(customer__in=customers).values_list(
+            "customer_id", "meter_id", "pk"
+        )
     }
-    parts = price_parts([(period.item, Span(period.start, period.end)) for period in periods])
-    found: dict[int, list[Asked]] = {}
-    for period, mine in zip(periods, parts, strict=True):
-        customer = period.item.subscription.customer_id
-        asked = [
-            Asked(pk, part.span) for part in mine if (pk := enrolments.get((customer, part.meter_id or 0)))
+    return [
+        [
+            Asked(pk, part.span)
+            for part in parts
+            if (pk := enrolments.get((item.subscription.customer_id, part.meter_id or 0)))
         ]
-        if asked:
-            found[period.pk] = asked
-    return found
+        for (item, _span), parts in zip(stretches, price_parts(stretches), strict=True)
+    ]
 
 
 def _standing(period: BillingPeriod, invoice: Invoice | None, now: datetime) -> str:

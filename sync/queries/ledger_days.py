@@ -12,14 +12,14 @@ from django.db.models import TextField
 from django.db.models.functions import Cast
 
 from sync.domain.accounts import Counts
-from sync.domain.quantities import billed_units, exact_add
+from sync.domain.quantities import billed_units, exact_add, exact_sum
 from sync.domain.reconciliation import BY_STATUS, Cause
 from sync.domain.timeline import Span
 from sync.models import Meter, UsageReport
 from sync.models.ledger import how_it_counts
 from sync.queries.measured_days import Day
 
-DELIVERED = UsageReport.Status.DELIVERED.value
+DELIVERED, DISMISSED = UsageReport.Status.DELIVERED.value, UsageReport.Status.DISMISSED.value
 NOTHING = Decimal(0)
 
 
@@ -46,6 +46,7 @@ class _Row(NamedTuple):
     carried: str
     quantity: str
     value: str
+    beside: str | None
 
     @property
     def counts(self) -> bool:
@@ -64,7 +65,7 @@ def ledger_days(meter: Meter, enrolments: Sequence[int], span: Span) -> Mapping[
             Cast("slice_start", TextField()),
             "status",
             "written_off",
-            *(Cast(name, TextField()) for name in ("measured", "carried", "quantity", "value")),
+            *(Cast(name, TextField()) for name in ("measured", "carried", "quantity", "value", "beside")),
         )
     )
     found: dict[Day, LedgerDay] = defaultdict(LedgerDay)
@@ -95,7 +96,9 @@ def _lacking(rows: Sequence[_Row], *, sets_hours: bool) -> Iterable[tuple[Cause,
         return
     newest = rows[-1]
     told = [row.value for row in rows if row.status == DELIVERED]
+    # Not billed by us, as Stripe holds it already, in other hours of the same slice.
+    found = [row.beside for row in rows if row.beside and row.status == DISMISSED]
     if newest.status != DELIVERED:
         # Of one value an hour the newest says what the hour should be.
-        lacks = exact_add(Decimal(newest.quantity), -Decimal(told[-1] if told else 0))
-        yield BY_STATUS[newest.status], lacks
+        holds = exact_sum([Decimal(units) for units in (*told[-1:], *found[-1:])])
+        yield BY_STATUS[newest.status], exact_add(Decimal(newest.quantity), -holds)

@@ -116,12 +116,13 @@ def swapped_usage(*, since: datetime) -> list[SwappedUsage]:
     prices: dict[int, list[ItemPrice]] = defaultdict(list)
     for row in rows.order_by("item", "start"):
         prices[row.item_id].append(row)
-    periods, heirs = _periods(prices, since=since), _heirs(prices.values())
+    heirs = _heirs(prices.values())
+    periods = _periods({*prices, *(heir.item_id for heir in heirs.values())}, since=since)
     enrolments = _enrolments(prices.values())
     asked = [
         one
         for item, mine in prices.items()
-        for one in _stretches(mine, periods[item], enrolments, heirs)
+        for one in _stretches(mine, periods, enrolments, heirs)
         if one.span.end > since
     ]
     for first in range(0, len(asked), CHUNK):
@@ -173,7 +174,7 @@ def _took_its_place(gone: ItemPrice, other: ItemPrice) -> bool:
 
 def _stretches(
     prices: Sequence[ItemPrice],
-    periods: Sequence[Period],
+    periods: Mapping[int, Sequence[Period]],
     enrolments: Mapping[tuple[int, int], int],
     heirs: Mapping[int, ItemPrice],
 ) -> Iterator[SwappedUsage]:
@@ -187,12 +188,12 @@ def _stretches(
         if meter is None or enrolment is None:
             continue
         flexible = subscription.billing_mode == "flexible"
-        for period in periods:
+        for period in periods.get(old.item_id, ()):
             if not any(period.span.start <= at < period.span.end for at in changed):
                 continue
             for part in cut_at_swaps([period], stretches, keeps_usage=flexible):
                 if part.span.end == old.end != period.span.end:
-                    yield from _fates(part, period, old, new, enrolment)
+                    yield from _fates(part, _too_late(part, period, old, new, periods), old, new, enrolment)
                 elif part.span.end == period.span.end and old.start < period.span.end and _has(old, period):
                     yield _fate(Fate.AFTER_THE_END, part, old, None, enrolment, Span(part.span.end, FOR_EVER))
 
@@ -202,16 +203,33 @@ def _has(price: ItemPrice, period: Period) -> bool:
     return price.end is None or price.end >= period.span.end
 
 
+def _too_late(
+    part: Period,
+    period: Period,
+    old: ItemPrice,
+    new: ItemPrice | None,
+    periods: Mapping[int, Sequence[Period]],
+) -> datetime:
+    """Return from when on what arrives of a part is on no invoice.
+
+    Where the meter goes on, it has the price that came: on the same item until the period ends, on one that
+    took its place until that one's invoice is final.
+    """
+    if new is None or new.price.meter_id != old.price.meter_id:
+        return part.closes_at
+    if new.item_id == old.item_id:
+        return max(part.closes_at, period.span.end)
+    follow = (one.closes_at for one in periods.get(new.item_id, ()) if one.span.end > part.span.end)
+    return max(part.closes_at, next(follow, period.closes_at))
+
+
 def _fates(
-    part: Period, period: Period, old: ItemPrice, new: ItemPrice | None, enrolment: int
+    part: Period, too_late: datetime, old: ItemPrice, new: ItemPrice | None, enrolment: int
 ) -> Iterator[SwappedUsage]:
     at = part.span.end
     if old.item.subscription.billing_mode != "flexible":
         yield _fate(Fate.NOT_BILLED, part, old, new, enrolment, Span(EVER, FOR_EVER))
         return
-    # Where the meter goes on, what arrives later has the price that came, until the period ends.
-    goes_on = new is not None and new.price.meter_id == old.price.meter_id
-    too_late = max(part.closes_at, period.span.end) if goes_on else part.closes_at
     yield _fate(Fate.NOT_BILLED, part, old, new, enrolment, Span(too_late, FOR_EVER))
     if at < too_late:
         yield _fate(Fate.REPRICED, part, old, new, enrolment, Span(at, too_late))

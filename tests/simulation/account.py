@@ -230,6 +230,7 @@ class Account:
         if period.free:
             return Placed(one, frozenset([None]), "used in a trial")
         placed = self._repriced(self._slip(one, periods, index, step), periods, index)
+        placed = self._straddled(placed, periods)
         placed = self._anywhere_unseen(placed, periods)
         rules = [rule for rule in self._rules(one, periods, placed.places, step) if rule]
         return Placed(one, placed.places | {None}, rules[0]) if rules else placed
@@ -252,14 +253,32 @@ class Account:
         changed = period.left in ("swap", "replace") and contract.mode == "flexible"
         return following if changed else None
 
+    def _straddled(self, placed: Placed, periods: list[Period]) -> Placed:
+        """Let an hour of one value that a boundary cuts lie on either side of it, where Stripe may do so."""
+        first = placed.usage.at - placed.usage.at % HOUR
+        sides = {
+            key
+            for period in periods
+            if first <= period.start < first + HOUR
+            for earlier in [self.straddled_from(period, periods, meter=placed.usage.meter, at=period.start)]
+            if earlier
+            for key in (earlier.key, period.key)
+        }
+        if not placed.places & sides:
+            return placed
+        return Placed(placed.usage, placed.places | sides, "its hour lies in two periods")
+
+    def straddled_from(self, period: Period, periods: list[Period], *, meter: str, at: int) -> Period | None:
+        """Return the period that an hour begins in and that Stripe may bill it in, if it ends in this one."""
+        starts_it = self.switches.get("straddling_hour_window") == "start"
+        if not starts_it or self.windows[meter] != "hour" or at - at % HOUR >= period.start:
+            return None
+        return next((one for one in periods if one.end == period.start), None)
+
     def _anywhere_unseen(self, placed: Placed, periods: list[Period]) -> Placed:
         """Let usage of an unseen period lie in any other: where an anchor moved, their ends are guessed."""
         moved = {one.key for one in self.contracts if one.surprises}
-        unseen = {
-            period.key
-            for period in periods
-            if period.item in moved and not any(look in period for look in self.looks_at_stripe)
-        }
+        unseen = {period.key for period in periods if period.item in moved and self._is_unseen(period)}
         if not placed.places & unseen:
             return placed
         return Placed(placed.usage, placed.places | unseen, "a period that nobody saw")
@@ -274,8 +293,6 @@ class Account:
                 yield _paused(contract, one.at, period, step)
                 yield _dropped(contract, period)
                 yield self._discarded(contract, period)
-                yield self._ended_unseen(period)
-                yield self._end_unheard(contract, period)
                 yield self._change_undated(contract, one.at, period)
 
     def _discarded(self, contract: Contract, period: Period) -> str:
@@ -291,21 +308,37 @@ class Account:
         step = HOUR if self.windows[meter] == "hour" else MINUTE
         return any(self._rules(there, [period], {period.key}, step))
 
-    def _ended_unseen(self, period: Period) -> str:
-        """Say whether nobody read Stripe between an end that came as a surprise and its final invoice."""
-        in_time = any(period.end <= look < period.end + GRACE for look in self.looks_at_stripe)
-        if FEATURES["invoices are read back"] or in_time or not period.surprise or period.left:
-            return ""
-        return "nobody saw that its period had ended before its invoice was final"
+    def closed_unseen(self, period: Period) -> bool:
+        """Whether nobody read Stripe in time to know how a period ends.
 
-    def _end_unheard(self, contract: Contract, period: Period) -> str:
-        """Say whether nobody read, before its final invoice, that a period ends early."""
+        What is sent then may be on no invoice. Only the comparison with final invoices can say so.
+        """
+        contract = next(contract for contract in self.contracts if contract.key == period.item)
+        return (
+            self._ended_unseen(period)
+            or self._end_unheard(contract, period)
+            or any(self._is_unseen(other) for other in contract.periods(period.start) if contract.surprises)
+        )
+
+    def may_bill_in_vain(self, until: int) -> bool:
+        """Whether something may have reached Stripe that is on no invoice, by nobody's fault."""
+        periods = (period for contract in self.contracts for period in contract.periods(until))
+        return bool(self.switches) or any(map(self.closed_unseen, periods))
+
+    def _ended_unseen(self, period: Period) -> bool:
+        """Whether nobody read Stripe between an end that came as a surprise and its final invoice."""
+        in_time = any(period.end <= look < period.end + GRACE for look in self.looks_at_stripe)
+        return period.surprise and not period.left and not in_time
+
+    def _end_unheard(self, contract: Contract, period: Period) -> bool:
+        """Whether nobody read, before its final invoice, that a period ends early."""
         said_at = contract.end_set_at
-        if FEATURES["invoices are read back"] or said_at is None or period.end != contract.ends_at:
-            return ""
-        if any(said_at <= look < period.end + GRACE for look in self.looks_at_stripe):
-            return ""
-        return "nobody had heard that its period ends early before its invoice was final"
+        if said_at is None or period.end != contract.ends_at:
+            return False
+        return not any(said_at <= look < period.end + GRACE for look in self.looks_at_stripe)
+
+    def _is_unseen(self, period: Period) -> bool:
+        return not any(look in period for look in self.looks_at_stripe)
 
     def _change_undated(self, contract: Contract, at: int, period: Period) -> str:
         """Say whether a price changed so long before the next read that Stripe's events of it were gone."""

@@ -84,7 +84,7 @@ class _Drawing:
     def life(self) -> Life:
         """Return it, acts in order; what happens at one instant stays in the order in which it was added."""
         for name, value in SWITCHES.items():
-            if FEATURES["final invoices are compared"] and self.chance(20):
+            if self.chance(20):
                 self.add(self.start, "switch", name, value)
         for number in range(self.pick((1, 1, 1, 2))):
             self.meters.append(f"m{number}")

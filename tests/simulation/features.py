@@ -1,12 +1,6 @@
 """What lives do not hold yet, because the console cannot do it yet."""
 
 FEATURES = {
-    # Where it is not established what Stripe does, lives are played with what the sandbox does by itself:
-    # what reached Stripe and is on no final invoice has no finding yet.
-    "final invoices are compared": True,
-    # What Stripe drops in silence is found by nobody yet: what is sent for a period that was cut short when
-    # nobody had read Stripe since, after its invoice was final.
-    "invoices are read back": False,
     # Usage that OpenMeter learns of later than the tail is found by nobody but a person with --from; so is
     # what was used where OpenMeter answered with nothing and the ledger had no reason for doubt.
     "late usage is found": True,

@@ -347,13 +347,7 @@ LIVES = {
         2026-02-21T10:27:29 work sync=1
         2026-02-21T10:28:29 restore
     """,
-}
-"""These go well now."""
-
-OPEN = {
-    "an anchor that was moved when nobody read Stripe for more than an hour": (
-        "invoices are read back",
-        """
+    "an anchor that was moved when nobody read Stripe for more than an hour": """
         2026-01-15T00:00:00 meter m0
         2026-01-15T00:00:00 subscribe c1 m0
         2026-01-23T09:57:13 work sync=1
@@ -361,10 +355,7 @@ OPEN = {
         2026-01-25T03:26:05 anchor c1 m0
         2026-01-25T04:27:05 work
         """,
-    ),
-    "an end in mid-period that nobody heard of before its invoice was final": (
-        "invoices are read back",
-        """
+    "an end in mid-period that nobody heard of before its invoice was final": """
         2026-01-15T00:00:00 meter m0
         2026-01-15T00:00:00 subscribe c1 m0
         2026-01-29T04:09:20 work sync=1
@@ -372,7 +363,45 @@ OPEN = {
         2026-01-29T13:40:38 cancel c1 m0 when=326362
         2026-02-03T10:24:02 twice
         """,
-    ),
+    "an hour that begins in one period and into whose end, in the next one, late usage is carried": """
+        2026-02-28T23:59:30 switch straddling_hour_window start
+        2026-02-28T23:59:30 meter m0 window=hour
+        2026-02-28T23:59:30 subscribe c1 m0 every=day
+        2026-03-29T00:00:31 use c1 m0 1
+        2026-03-30T21:04:42 use c0 m0 2
+        """,
+    "late usage of a day that a ledger sent before it was put back": """
+        2026-01-31T10:30:17 meter m0 window=hour
+        2026-01-31T10:30:17 subscribe c0 m0
+        2026-02-23T23:49:17 use c0 m0 7
+        2026-02-24T00:45:16 backup
+        2026-02-24T00:45:16 work sync=1
+        2026-02-24T00:46:16 restore
+        2026-02-24T00:48:16 use c0 m0 3 ago=7200
+        2026-02-26T00:18:16 work
+        2026-02-26T23:49:15 use c0 m0 5 ago=259200
+        2026-02-28T19:39:26 work
+        """,
+    "an anchor that was moved when nobody had read Stripe for longer than a period": """
+        2026-05-31T23:00:01 meter m0
+        2026-06-10T20:20:34 subscribe c0 m0 every=week
+        2026-07-15T19:35:33 use c0 m0 0.333333
+        2026-07-15T23:12:56 anchor c0 m0
+        2026-07-15T23:22:56 work sync=1
+        """,
+    "an item whose place was taken, reported while the invoice is a draft": """
+        2026-03-10T09:00:00 meter m0
+        2026-03-18T04:02:49 subscribe c5 m0 every=week anchor=394860
+        2026-04-07T15:50:25 use c5 m0 0.333333
+        2026-04-07T18:49:26 arm die planned 1
+        2026-04-07T18:49:26 work sync=1
+        2026-04-08T16:52:26 replace c5 m0
+        2026-04-12T18:29:12 work
+        """,
+}
+"""These go well now."""
+
+OPEN = {
     "a pause after a trial that nobody saw end": (
         "pauses are dated by Stripe's events",
         """

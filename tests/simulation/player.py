@@ -60,7 +60,7 @@ class Player(Staff):
             self._calm_down()
         if self._bills_for_others():
             self._end_periods()
-        if FEATURES["final invoices are compared"] and self.account.switches:
+        if self.account.may_bill_in_vain(self.now):
             began, self.skew = self.now, 0
             self.go_to(began + 2 * DAY)
             self._calm_down()
@@ -84,12 +84,12 @@ class Player(Staff):
             before = self._ledger_state()
             expire_leases()
             is_first = number == 0
-            self.report(sync=is_first, by_schedule=is_first and FEATURES["late usage is found"])
+            went_well = self.report(sync=is_first, by_schedule=is_first and FEATURES["late usage is found"])
             self.decide()
             to_compare = UsageReport.objects.filter(
                 status="unknown", next_attempt_at=None, compared_at=None
             ).exists()
-            if self._ledger_state() == before and not (to_compare or is_first):
+            if went_well and self._ledger_state() == before and not to_compare:
                 return
             self.go_to(self.now + (11 * 60 if to_compare else 60))
 

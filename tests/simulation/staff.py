@@ -1,6 +1,7 @@
 """People who decide on what waits, knowing what was really used and what Stripe has."""
 
 from decimal import Decimal
+from typing import Any
 
 from sync.domain.timeline import HOUR as AN_HOUR
 from sync.domain.timeline import Span, floor_to
@@ -83,6 +84,9 @@ class Staff(Console):
             clock=self.clock,
         )
         self.counts["decisions refused"] += len(counted.refused)
+        report.refresh_from_db()
+        if report.status == "replaced":
+            self.found_events |= {event["identifier"] for event in self._events_of(report)}
 
     @staticmethod
     def _would_rather_bill(report: UsageReport) -> bool:
@@ -91,13 +95,7 @@ class Staff(Console):
 
     def _arrived(self, report: UsageReport) -> Decimal | None:
         """Return what Stripe has of the slice beside what the ledger says was delivered, None if nothing."""
-        enrolment = report.enrolment
-        start, end = report.slice_start.timestamp(), report.slice_end.timestamp()
-        events = [
-            event
-            for event in self.world.control.meter_events(customer=enrolment.customer.stripe_id)
-            if event["event_name"] == enrolment.meter.event_name and start <= event["timestamp"] < end
-        ]
+        enrolment, events = report.enrolment, self._events_of(report)
         mine = UsageReport.objects.filter(enrolment=enrolment, slice_start=report.slice_start)
         delivered = mine.filter(status="delivered")
         if enrolment.meter.sets_hours:
@@ -108,6 +106,16 @@ class Staff(Console):
         others = [self.found_in_stripe.get(name, 0) for name in mine.values_list("identifier", flat=True)]
         told = sum([*delivered.values_list("value", flat=True), *others], Decimal(0))
         return sum((Decimal(event["value"]) for event in events), Decimal(0)) - told or None
+
+    def _events_of(self, report: UsageReport) -> list[dict[str, Any]]:
+        """Return what Stripe took of the report's slice, oldest first."""
+        enrolment = report.enrolment
+        start, end = report.slice_start.timestamp(), report.slice_end.timestamp()
+        return [
+            event
+            for event in self.world.control.meter_events(customer=enrolment.customer.stripe_id)
+            if event["event_name"] == enrolment.meter.event_name and start <= event["timestamp"] < end
+        ]
 
     def _truth(self, report: UsageReport) -> Decimal:
         start, end = report.slice_start.timestamp(), report.slice_end.timestamp()
