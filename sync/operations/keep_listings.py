@@ -15,7 +15,8 @@ def begin_listing(kind: str, *, now: datetime) -> Listing:
     known = Listing.objects.filter(kind=kind).first()
     if known and known.goes_on(now=now):
         return known
-    Listing.objects.filter(kind=kind).delete()
+    if known:
+        Listing.objects.filter(kind=kind).delete()
     begun = Listing(kind=kind, began_at=now)
     Listing.objects.bulk_create([begun], ignore_conflicts=True)
     return Listing.objects.filter(kind=kind).first() or begun

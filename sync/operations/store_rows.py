@@ -49,11 +49,13 @@ def store_rows(model: type[models.Model], rows: Sequence[Row], *, fetched_at: da
         if changed:
             columns = sorted({column for row in changed for column in wanted[row.stripe_id]} - {"stripe_id"})
             older.bulk_update(changed, [_field(model, column) for column in columns])
-        changed_pks = {row.pk for row in changed}
-        older.filter(pk__in={row.pk for row in known.values()} - changed_pks).update(fetched_at=fetched_at)
-        # Another sync may insert the same object meanwhile; its row serves as well as ours.
-        table.bulk_create(new, ignore_conflicts=True)
-        ids = dict(table.filter(stripe_id__in=wanted).values_list("stripe_id", "pk"))
+        ids = {key: row.pk for key, row in known.items()}
+        if seen := set(ids.values()) - {row.pk for row in changed}:
+            older.filter(pk__in=seen).update(fetched_at=fetched_at)
+        if new:
+            # Another sync may insert the same object meanwhile; its row serves as well as ours.
+            table.bulk_create(new, ignore_conflicts=True)
+            ids = dict(table.filter(stripe_id__in=wanted).values_list("stripe_id", "pk"))
     return Stored(ids=ids, changed=len(new) + len(changed), stale=stale)
 
 

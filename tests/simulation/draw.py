@@ -35,6 +35,8 @@ SWITCHES = {
 }
 """What Stripe may do as well where it is not established what it does."""
 SWAPS = ("swap", "replace", "move") if FEATURES["moved items"] else ()
+CUSTOMERS = (*(1,) * 14, *(2,) * 8, 3, 3, 3, 4, 5, 6, 8, 20)
+"""How many a life has: most of what goes wrong needs one."""
 MOST_WORK, MOST_WORK_WHEN_BUSY = 10, 40
 POINTS = (
     "mirrored",
@@ -66,7 +68,7 @@ class _Drawing:
         start = datetime.fromisoformat(f"{self.pick(STARTS)}+00:00")
         self.start = int(start.timestamp())
         self.end = self.start + random.randint(25, 75) * DAY
-        self.busy = self.chance(8)
+        self.busy = self.chance(2)
         """Whether far more happens than in most lives: some hundred reports."""
         self.contracts: list[Contract] = []
         self.meters: list[str] = []
@@ -90,7 +92,7 @@ class _Drawing:
             self.meters.append(f"m{number}")
             self.add(self.start, "meter", f"m{number}", "window=hour" if self.chance(35) else "")
         self.add(self.start, "sync")
-        for number in range(self.pick((1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 4, 5, 8, 20))):
+        for number in range(self.pick(CUSTOMERS)):
             self._customer(f"c{number}")
         instants = self._interesting()
         self._use(instants)
