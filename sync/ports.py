@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 from sync.domain.changes import StripeEvent
 from sync.domain.invoices import InvoiceSource
 from sync.domain.notices import ErrorReportSource
+from sync.domain.pauses import PauseSource
 from sync.domain.summaries import SummarySource
 from sync.domain.swaps import SwapSource
 
@@ -219,7 +220,9 @@ class MeterEventSender(Protocol):
         """Send one event and return Stripe's request id, or raise a `SyncError` that says what happened."""
 
 
-class BillingGateway(MeterEventSender, InvoiceSource, ErrorReportSource, SummarySource, SwapSource, Protocol):
+class BillingGateway(
+    MeterEventSender, InvoiceSource, ErrorReportSource, SummarySource, SwapSource, PauseSource, Protocol
+):
     """Stripe, as far as the console uses it. Lists go through all pages; raises `SyncError`s only."""
 
     def account(self) -> Account:

@@ -18,6 +18,7 @@ from sync.clients.stripe_parsing import (
     parse_price,
     parse_subscription,
 )
+from sync.clients.stripe_pauses import StripePauses
 from sync.clients.stripe_session import stripe_session
 from sync.clients.stripe_summaries import StripeSummaries
 from sync.clients.stripe_swaps import StripePriceChanges
@@ -52,7 +53,7 @@ BRIEFLY = (2.0, 4.0)
 """For somebody who waits before a page."""
 
 
-class StripeGateway(StripeInvoices, StripeErrorReports, StripeSummaries, StripePriceChanges):
+class StripeGateway(StripeInvoices, StripeErrorReports, StripeSummaries, StripePriceChanges, StripePauses):
     """Implements `ports.BillingGateway`. Raises `SyncError`s only."""
 
     call_timeout_seconds = 15.0

@@ -14,12 +14,14 @@ def store_pauses(
     *,
     ids: Mapping[str, int],
     before: Mapping[str, Subscription],
+    begun_at: Mapping[str, datetime],
     fetched_at: datetime,
 ) -> None:
     """Every paused subscription has one open pause, and none that goes on has one. Safe to repeat.
 
     `ids` are local ids and `before` the rows as they were, by Stripe id. A pause counts from when it was
-    first seen: usage before that may be billed, and what Stripe does not bill costs nobody anything.
+    first seen: usage before that may be billed, and what Stripe does not bill costs nobody anything. One that
+    may have begun with the end of a trial counts from there, unless events (`begun_at`) say it began later.
     """
     pauses = SubscriptionPause.objects.filter(subscription_id__in=[ids[one.id] for one in seen], end=None)
     paused = set(pauses.values_list("subscription_id", flat=True))
@@ -28,7 +30,11 @@ def store_pauses(
     SubscriptionPause.objects.bulk_create(
         [
             SubscriptionPause(
-                subscription_id=ids[one.id], start=_start(one, before.get(one.id), fetched_at=fetched_at)
+                subscription_id=ids[one.id],
+                start=max(
+                    _start(one, before.get(one.id), fetched_at=fetched_at),
+                    begun_at.get(one.id, one.created_at),
+                ),
             )
             for one in begun
         ],

@@ -16,6 +16,7 @@ from sync.operations.mirror_catalog import CatalogMirror
 from sync.operations.mirror_pauses import resumed_at, store_pauses
 from sync.operations.mirror_periods import Beginning, SeenPeriod, store_periods
 from sync.operations.store_rows import Row, store_rows
+from sync.operations.trace_pauses import PauseTrace
 from sync.operations.trace_prices import Changes, PriceTrace, came_and_went
 from sync.ports import StripeItem, StripeSubscription
 
@@ -31,6 +32,7 @@ class SubscriptionMirror:
     pinned_at: datetime
     """When this database first met its account: what began later is ours from its beginning."""
     trace: PriceTrace = field(default_factory=PriceTrace)
+    pauses: PauseTrace = field(default_factory=PauseTrace)
 
     def store(self, subscriptions: Sequence[StripeSubscription], *, fetched_at: datetime) -> None:
         """Store a page, all of it or nothing: what a change makes billable is seen only in the change itself.
@@ -41,6 +43,7 @@ class SubscriptionMirror:
         billed = [subscription for subscription in subscriptions if subscription.customer_id]
         customers = self.catalog.customer_ids(one.customer_id for one in billed)
         changes = self.trace.changes(billed, stripe=self.catalog.stripe, pinned_at=self.pinned_at)
+        begun_at = self.pauses.begun(billed, stripe=self.catalog.stripe, fetched_at=fetched_at)
         prices = self.catalog.price_ids(
             price
             for price in (
@@ -58,7 +61,13 @@ class SubscriptionMirror:
                 for one in billed
                 if one.id not in stored.stale
             ]
-            store_pauses([one.shown for one in fresh], ids=stored.ids, before=before, fetched_at=fetched_at)
+            store_pauses(
+                [one.shown for one in fresh],
+                ids=stored.ids,
+                before=before,
+                begun_at=begun_at,
+                fetched_at=fetched_at,
+            )
             self._store_items(fresh, prices, changes, fetched_at=fetched_at)
         self.catalog.tally.add("subscriptions", seen=len(subscriptions), changed=stored.changed)
 

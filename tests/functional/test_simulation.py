@@ -7,8 +7,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.simulation.draw import draw_life
-from tests.simulation.features import FEATURES
-from tests.simulation.lives import LIVES, OPEN
+from tests.simulation.lives import LIVES
 from tests.simulation.run import shortened, theatre
 from tests.simulation.script import read_life
 
@@ -48,11 +47,3 @@ def test_nothing_is_lost_or_doubled_in_any_life(stage, batch):
 @pytest.mark.parametrize("name", LIVES)
 def test_a_life_that_failed_once_goes_well(stage, name):
     assert stage.play(read_life(LIVES[name])).differences == []
-
-
-@pytest.mark.parametrize("name", OPEN)
-@pytest.mark.xfail(reason="not mended yet", strict=True)
-def test_a_life_that_fails_still(stage, name, monkeypatch):
-    feature, script = OPEN[name]
-    monkeypatch.setitem(FEATURES, feature, True)
-    assert stage.play(read_life(script)).differences == []

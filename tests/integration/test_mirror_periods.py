@@ -312,15 +312,29 @@ class TestPauses:
         assert self.pauses() == [(paused_at, resumed_at - HOUR)]
         assert mark(ada.customer) == resumed_at - HOUR
 
+    def test_begin_when_events_say_so_after_a_trial_that_nobody_saw_end(self, world, tokens):
+        ends = at("03-12 09:00")
+        ada = world.subscriber(tokens, trial_end=int(ends.timestamp()))
+        item = world.stripe("GET", f"/subscription_items/{ada.item}")
+        world.sync()
+        world.at(ends + 5 * HOUR)
+        period = {key: item[key] for key in ("current_period_start", "current_period_end")}
+        world.control.patch_stripe(ada.subscription, status="paused")
+        world.control.patch_stripe(ada.item, **period)
+        world.later(hours=2)
+        world.sync()
+        assert self.pauses() == [(ends + 5 * HOUR, None)]
+
     def test_begin_with_the_end_of_the_trial(self, world, tokens):
         ends = at("03-12 09:00")
         ada = world.subscriber(tokens, trial_end=int(ends.timestamp()))
         item = world.stripe("GET", f"/subscription_items/{ada.item}")
         world.sync()
-        world.at(ends + 2 * HOUR)
+        world.at(ends)
         period = {key: item[key] for key in ("current_period_start", "current_period_end")}
         world.control.patch_stripe(ada.subscription, status="paused")
         world.control.patch_stripe(ada.item, **period)
+        world.later(hours=2)
         world.sync()
         assert self.pauses() == [(ends, None)]
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from tests.simulation.features import FEATURES
-
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 GRACE = HOUR
 """How long Stripe leaves a draft open.
@@ -385,11 +383,9 @@ def _next(at: int, step: int) -> int:
 def _paused(contract: Contract, at: int, period: Period, step: int) -> str:
     """Say whether usage lies in or near a pause, whose instants Stripe tells nobody."""
     for begun, end in contract.pauses:
-        guessed = FEATURES["pauses are dated by Stripe's events"] or contract.trial_ends_at is None
-        start = begun if guessed else contract.trial_ends_at or begun
-        if start - start % max(step, DAY) <= at and (end is None or at < _next(end, DAY)):
+        if begun - begun % max(step, DAY) <= at and (end is None or at < _next(end, DAY)):
             return "used in or near a pause"
-        if start <= period.end and (end is None or period.end <= end):
+        if begun <= period.end and (end is None or period.end <= end):
             return "the subscription was paused when its period ended"
     return ""
 

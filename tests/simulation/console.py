@@ -43,8 +43,6 @@ class Console(Owner):
         """What Stripe's own log has under the identifier of a report that a person dismissed for it."""
         self.found_events: set[str] = set()
         """Identifiers of what was found so."""
-        self.in_doubt = False
-        """OpenMeter answered with nothing; a person will have all of it measured again."""
         self.armed: Act | None = None
 
     # --- the console ---------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from random import Random
 from typing import TypeVar
 
 from tests.simulation.account import DAY, HOUR, MINUTE, Contract
-from tests.simulation.features import FEATURES
 from tests.simulation.script import Act, Life
 
 T = TypeVar("T")
@@ -34,7 +33,7 @@ SWITCHES = {
     "graduated_lines": "each_tier",
 }
 """What Stripe may do as well where it is not established what it does."""
-SWAPS = ("swap", "replace", "move") if FEATURES["moved items"] else ()
+SWAPS = ("swap", "replace", "move")
 CUSTOMERS = (*(1,) * 14, *(2,) * 8, 3, 3, 3, 4, 5, 6, 8, 20)
 """How many a life has: most of what goes wrong needs one."""
 MOST_WORK, MOST_WORK_WHEN_BUSY = 10, 40
@@ -97,7 +96,7 @@ class _Drawing:
         instants = self._interesting()
         self._use(instants)
         self._work(instants)
-        if FEATURES["late usage is carried"] and self.chance(25):
+        if self.chance(25):
             self.add(self.start, "carry")
         return Life(tuple(sorted(self.acts, key=lambda act: act.at)))
 
@@ -247,7 +246,7 @@ class _Drawing:
         """Add events that Stripe takes and refuses later, and perhaps a webhook that tells of it."""
         times = self.pick((1, 1, 2, 5))
         naming = self.pick(("identifier", "idempotency_key", "request"))
-        some = FEATURES["refusals that Stripe does not name are found"] and self.chance(30)
+        some = self.chance(30)
         self.add(at, "refuse", f"times={times}", f"naming={naming}", "samples=1" if some else "")
         if self.chance(60):
             order = "newest_first=1" if self.chance(50) else ""

@@ -398,20 +398,13 @@ LIVES = {
         2026-04-08T16:52:26 replace c5 m0
         2026-04-12T18:29:12 work
         """,
-}
-"""These go well now."""
-
-OPEN = {
-    "a pause after a trial that nobody saw end": (
-        "pauses are dated by Stripe's events",
-        """
+    "a pause after a trial that nobody saw end": """
         2026-03-10T09:00:00 meter m0
         2026-03-21T13:15:12 subscribe c0 m0 trial=3
         2026-03-26T08:29:59 use c0 m0 7
         2026-03-28T14:49:19 pause c0 m0
         2026-03-30T23:54:00 work sync=1
         2026-04-08T04:32:26 resume c0 m0
-        """,
-    ),
+    """,
 }
-"""These do not yet: the feature that they wait for, and the life. It moves up once the feature is built."""
+"""They go well now."""

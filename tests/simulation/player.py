@@ -6,7 +6,6 @@ from typing import Any
 from sync.models import UsageReport
 from tests.simulation.account import DAY, HOUR
 from tests.simulation.crossings import Crossings, expire_leases
-from tests.simulation.features import FEATURES
 from tests.simulation.script import Act, Life
 from tests.simulation.staff import Staff
 from tests.simulation.tables import Backup, back_up, put_back
@@ -16,10 +15,8 @@ EVENTS = "POST /v1/billing/meter_events"
 QUERY = "GET /api/v1/meters/{meter}/query"
 NO_ROWS: dict[str, Any] = {"data": []}
 REFUSED = {"error": {"type": "invalid_request_error", "message": "No such customer: 'cus_x'"}}
-SETTLE = 120
-"""How long after its end an hour is measured."""
 LATEST_BACKUP = 12 * HOUR
-"""How old a backup may be that is put back: Stripe forgets identifiers after a day (see `features`)."""
+"""How old a backup may be that is put back: Stripe forgets identifiers after a day."""
 
 
 class Player(Staff):
@@ -55,9 +52,8 @@ class Player(Staff):
         self.go_to(max(self.now, latest + HOUR) + 2 * HOUR)
         self._calm_down()
         self._end_periods()
-        if FEATURES["late usage is found"]:
-            self.go_to(self.now + DAY)
-            self._calm_down()
+        self.go_to(self.now + DAY)
+        self._calm_down()
         if self._bills_for_others():
             self._end_periods()
         if self.account.may_bill_in_vain(self.now):
@@ -84,7 +80,7 @@ class Player(Staff):
             before = self._ledger_state()
             expire_leases()
             is_first = number == 0
-            went_well = self.report(sync=is_first, by_schedule=is_first and FEATURES["late usage is found"])
+            went_well = self.report(sync=is_first, by_schedule=is_first)
             self.decide()
             to_compare = UsageReport.objects.filter(
                 status="unknown", next_attempt_at=None, compared_at=None
@@ -134,7 +130,7 @@ class Player(Staff):
     def do_empty(self, act: Act) -> None:
         """`empty times=2`: OpenMeter answers the next questions as if nothing had ever been used."""
         self.world.control.fault(QUERY, status=200, body=NO_ROWS, times=act.number("times", 1))
-        self.in_doubt = self.denies = True
+        self.denies = True
         self.counts["faults"] += 1
 
     def do_back(self, _: Act) -> None:
@@ -143,8 +139,6 @@ class Player(Staff):
         self.world.control.refuse_nothing_later()
         if self.denies:
             self.account.denied_until, self.denies = self.now, False
-        if self.in_doubt:
-            self._look_back()
 
     def do_arm(self, act: Act) -> None:
         """`arm die|twin|sleep stored 2`: what happens when the next run passes that point so often."""
@@ -160,16 +154,12 @@ class Player(Staff):
         """The tables are what they were at the last backup; staff have the console catch up at once."""
         if self._backup is None or self.now - self._backup[0] > LATEST_BACKUP:
             return
-        days = {(instant + self.skew - SETTLE) // DAY for instant in (self.now, self._backup[0])}
-        if len(days) > 1 and not FEATURES["first deliveries are compared with Stripe"]:
-            return
         put_back(self._backup[1])
         for looks in (self.account.looks_at_stripe, self.account.looks_back):
             looks[:] = [look for look in looks if look < self._backup[0]]
         self.found_in_stripe, self.found_events = dict(self._notes[0]), set(self._notes[1])
         self.world.control.clear_faults()
         expire_leases()
-        self.in_doubt = True
         self.report(sync=True)
         self.decide()
         self.counts["faults"] += 1

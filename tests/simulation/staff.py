@@ -3,8 +3,6 @@
 from decimal import Decimal
 from typing import Any
 
-from sync.domain.timeline import HOUR as AN_HOUR
-from sync.domain.timeline import Span, floor_to
 from sync.models import UsageReport
 from sync.operations.carry_report import carry_report
 from sync.operations.check_first_deliveries import compare_late
@@ -17,10 +15,8 @@ from sync.operations.resolve_report import (
     why_too_late,
 )
 from sync.ports import InvalidInput
-from tests.simulation.account import DAY, HOUR
+from tests.simulation.account import HOUR
 from tests.simulation.console import Console
-from tests.simulation.features import FEATURES
-from tests.simulation.owner import at
 
 
 class Staff(Console):
@@ -28,22 +24,10 @@ class Staff(Console):
 
     def decide(self) -> None:
         """Nothing waits for a decision that can be made now."""
-        self._look_back()
         waiting = UsageReport.objects.filter(status__in=["held", "late", "rejected", "unknown"])
         for report in waiting.select_related("enrolment__customer", "enrolment__meter").order_by("pk"):
             if waits_for_decision(report):
                 self._decide(report)
-
-    def _look_back(self) -> None:
-        """Have a person report with --from, for what OpenMeter learned of later than the tail."""
-        last = max(self.account.looks_back, default=0)
-        news = [one for one in self.account.usage if last <= one.changed_at != one.at]
-        if (news or self.in_doubt) and not FEATURES["late usage is found"]:
-            start = floor_to(at(self.now - 34 * DAY + 2 * HOUR), AN_HOUR)
-            window = Span(start, floor_to(self.clock(), AN_HOUR))
-            if self.report(sync=False, window=window) and not self.world.control.faults():
-                self.account.looks_back.append(self.now)
-                self.in_doubt = False
 
     def _decide(self, report: UsageReport) -> None:
         if report.status == "held" and report.beside is not None:
