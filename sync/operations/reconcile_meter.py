@@ -223,8 +223,9 @@ def _explain(
     for cause, units in known.lacking.items():
         if units:
             yield found(cause, units)
-    if held and held[1]:
-        yield found(Cause.SURPLUS if held[1] > 0 else Cause.MISSING, -held[1])
+    beside = exact_add(held[1], -known.aside) if held else NOTHING
+    if beside:
+        yield found(Cause.SURPLUS if beside > 0 else Cause.MISSING, -beside)
 
 
 def _unowned(meter: Meter, unowned: Totals) -> Iterator[Found]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from django.db.models import Q, TextField
+from django.db.models import F, Q, TextField
 from django.db.models.functions import Cast
 
 from sync.domain.quantities import exact_add, exact_sum
@@ -21,8 +21,21 @@ SECONDS = len("2026-03-10 09:59:59")
 CHUNK = 5000
 """How many ids go into one IN list here: SQLite and PostgreSQL both take many more."""
 
-GOES_TO_STRIPE = Q(status__in=(Status.DELIVERED, Status.PENDING, Status.SENDING)) | Q(
-    status=Status.UNKNOWN, next_attempt_at__isnull=False
+ASIDE = Q(
+    status=Status.DISMISSED,
+    written_off=True,
+    beside__isnull=False,
+    value=F("beside"),
+    enrolment__meter__event_time_window="hour",
+)
+"""Rows that say what Stripe holds in other hours of a slice than that of its event.
+
+`operations.adopt_units` makes them. They count beside the slice's own value, which does not change them.
+"""
+GOES_TO_STRIPE = (
+    ASIDE
+    | Q(status__in=(Status.DELIVERED, Status.PENDING, Status.SENDING))
+    | Q(status=Status.UNKNOWN, next_attempt_at__isnull=False)
 )
 """Rows whose value Stripe was told or will be, as long as no person decides otherwise."""
 
@@ -35,7 +48,7 @@ class Asked:
     span: Span
 
 
-DELIVERED = Q(status=Status.DELIVERED)
+DELIVERED = ASIDE | Q(status=Status.DELIVERED)
 """Rows whose value Stripe surely has."""
 
 
@@ -61,6 +74,7 @@ def held_units(asked: Sequence[Asked], *, counted: Q = GOES_TO_STRIPE) -> list[D
                 Cast("slice_start", TextField()),
                 Cast("value", TextField()),
                 "enrolment__meter__event_time_window",
+                "status",
             )
         )
         cuts.take(rows.iterator(chunk_size=5000))
@@ -77,14 +91,14 @@ class _Cuts:
         self._points = {pk: sorted(found) for pk, found in points.items()}
         self._values: dict[tuple[int, int], dict[str, Decimal]] = defaultdict(dict)
 
-    def take(self, rows: Iterable[tuple[int, str, str, str, str]]) -> None:
+    def take(self, rows: Iterable[tuple[int, str, str, str, str, str]]) -> None:
         """Add rows, revisions in order."""
-        for pk, event_at, slice_start, text, window in rows:
+        for pk, event_at, slice_start, text, window, status in rows:
             # An event's time is a whole second, and UTC in every database.
             values = self._values[pk, bisect_right(self._points[pk], event_at[:SECONDS])]
             if window == "hour":
                 # One value stands for an hour: a newer one takes its place.
-                values[slice_start] = Decimal(text)
+                values[slice_start + (status if status == Status.DISMISSED else "")] = Decimal(text)
             else:
                 values[""] = exact_add(values.get("", NOTHING), Decimal(text))
 

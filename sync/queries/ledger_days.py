@@ -30,6 +30,8 @@ class LedgerDay:
     measured: Decimal = NOTHING
     lacking: dict[Cause, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     """Why Stripe was not told of it; what was carried in from elsewhere is less than nothing."""
+    aside: Decimal = NOTHING
+    """What Stripe was found to hold in other hours of a slice: counted as billed, though never told."""
 
     def lack(self, cause: Cause, units: Decimal) -> None:
         """Add units that Stripe was not told of."""
@@ -82,6 +84,8 @@ def _add_slice(day: LedgerDay, rows: Sequence[_Row], meter: Meter) -> None:
     newest = rows[-1]
     units = billed_units(Decimal(newest.measured), scale=meter.scale, decimals=meter.decimals)
     day.measured = exact_add(day.measured, units)
+    if meter.sets_hours:
+        day.aside = exact_sum([day.aside, *map(Decimal, _aside(rows)[-1:])])
     for cause, lacking in _lacking(rows, sets_hours=meter.sets_hours):
         day.lack(cause, lacking)
     day.lack(Cause.CARRIED, -Decimal(newest.carried))
@@ -96,9 +100,12 @@ def _lacking(rows: Sequence[_Row], *, sets_hours: bool) -> Iterable[tuple[Cause,
         return
     newest = rows[-1]
     told = [row.value for row in rows if row.status == DELIVERED]
-    # Not billed by us, as Stripe holds it already, in other hours of the same slice.
-    found = [row.beside for row in rows if row.beside and row.status == DISMISSED]
     if newest.status != DELIVERED:
         # Of one value an hour the newest says what the hour should be.
-        holds = exact_sum([Decimal(units) for units in (*told[-1:], *found[-1:])])
+        holds = exact_sum([Decimal(units) for units in (*told[-1:], *_aside(rows)[-1:])])
         yield BY_STATUS[newest.status], exact_add(Decimal(newest.quantity), -holds)
+
+
+def _aside(rows: Sequence[_Row]) -> list[str]:
+    """Return what Stripe was found to hold in other hours of a slice, which no value of ours can change."""
+    return [row.beside for row in rows if row.beside and row.status == DISMISSED]

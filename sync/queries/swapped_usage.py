@@ -8,13 +8,14 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import BooleanField, Case, Exists, F, OuterRef, Q, When
 
 from sync.domain.periods import Period
 from sync.domain.quantities import exact_sum
 from sync.domain.swaps import EVER, FOR_EVER, PriceStretch, cut_at_swaps
-from sync.domain.timeline import HOUR, MINUTE, Span, floor_to
+from sync.domain.timeline import HOUR, MINUTE, SECOND, Span, floor_to
 from sync.models import BillingPeriod, DeliveryAttempt, Enrolment, ItemPrice, UsageReport
+from sync.queries.held_units import ASIDE
 
 Status = UsageReport.Status
 CHUNK = 100
@@ -56,7 +57,12 @@ class SwappedUsage:
         return bool(self.old.price.meter and self.old.price.meter.sets_hours)
 
     def _of_slice(self, rows: Sequence["_Row"]) -> Decimal:
-        mine = [row.value for row in rows if row.arrived_at and self._is_meant(row.arrived_at)]
+        own = [row for row in rows if not row.is_aside]
+        aside = [row.value for row in rows if row.is_aside and self._is_meant(row)]
+        return exact_sum([*aside[-1:], self._of_own(own)])
+
+    def _of_own(self, rows: Sequence["_Row"]) -> Decimal:
+        mine = [row.value for row in rows if self._is_meant(row)]
         if not mine:
             return Decimal(0)
         if self.sets_hours:
@@ -93,8 +99,9 @@ class SwappedUsage:
             edge = floor_to(edge, HOUR if self.sets_hours else MINUTE)
         return (event_at if by_event else slice_start) < edge
 
-    def _is_meant(self, at: datetime) -> bool:
-        return self.arrived.start <= at < self.arrived.end
+    def _is_meant(self, row: "_Row") -> bool:
+        at = row.arrived_at
+        return at is not None and self.arrived.start <= at < self.arrived.end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +110,8 @@ class _Row:
     value: Decimal
     arrived_at: datetime | None
     """None for what waits, or was written off."""
+    is_aside: bool = False
+    """Stripe has it in another hour of the slice. As late as it can be billed: nobody knows since when."""
 
 
 def swapped_usage(*, since: datetime) -> list[SwappedUsage]:
@@ -258,11 +267,20 @@ def _read(asked: Sequence[SwappedUsage]) -> None:
             had_arrived=Exists(
                 DeliveryAttempt.objects.filter(report=OuterRef("pk"), outcome="DuplicateIdentifier")
             )
-            | Q(compared_at__gt=F("first_sent_at"))
+            | Q(compared_at__gt=F("first_sent_at")),
+            is_aside=Case(When(ASIDE, then=True), default=False, output_field=BooleanField()),
         )
         .order_by("enrolment", "slice_start", "revision")
         .only(
-            "enrolment_id", "slice_start", "slice_end", "event_at", "value", "first_sent_at", "delivered_at"
+            "enrolment_id",
+            "slice_start",
+            "slice_end",
+            "event_at",
+            "closes_at",
+            "value",
+            "first_sent_at",
+            "delivered_at",
+            "created_at",
         )
     )
     for row in rows.iterator(chunk_size=2000):
@@ -271,6 +289,9 @@ def _read(asked: Sequence[SwappedUsage]) -> None:
 
 def _place(row: Any, asked: Sequence[SwappedUsage]) -> None:
     arrived_at = (row.first_sent_at if row.had_arrived else row.delivered_at) if row.delivered_at else None
+    if row.is_aside:
+        arrived_at = min(row.created_at, row.closes_at - SECOND)
+    kept = _Row(end=row.slice_end, value=row.value, arrived_at=arrived_at, is_aside=row.is_aside)
     for one in asked:
         if one.holds(slice_start=row.slice_start, event_at=row.event_at):
-            one.parts[row.slice_start].append(_Row(end=row.slice_end, value=row.value, arrived_at=arrived_at))
+            one.parts[row.slice_start].append(kept)

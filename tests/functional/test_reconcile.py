@@ -13,9 +13,11 @@ from django.core.management import CommandError, call_command
 from sync.admin.links import row_url
 from sync.domain.reconciliation import Cause
 from sync.models import Difference, Finding, Reconciliation, ReportRun, Subject, UsageReport
+from sync.operations.count_as_billed import count_as_billed
 from sync.operations.reconcile_usage import ReconcileRequest, reconcile_usage
 from sync.queries.reconciled import totals_of
 from sync.wiring import connect
+from tests.functional.test_go_live import report_by_another_tool
 from tests.functional.test_report_usage import at
 from tests.office import dialog_url, text_of
 
@@ -147,6 +149,29 @@ class TestReconcile:
         UsageReport.objects.filter(pk=first.pk).update(value=first.value)
         reconcile(world)
         assert "invoice_differs" not in kinds()
+
+    @pytest.mark.parametrize("window", ["", "hour"])
+    def test_knows_what_another_tool_reported_and_was_counted_as_billed(self, world, window):
+        tokens = world.meter(window=window)
+        who = world.subscriber(tokens)
+        world.sync()
+        world.at(at("2026-03-12T00:01"))
+        for hour, units in (("09", 10), ("14", 7)):
+            world.use("ada", units, at(f"2026-03-11T{hour}:30"))
+            report_by_another_tool(world, who, units, at(f"2026-03-11T{hour}:59:59"))
+        world.at(at("2026-03-15T08:03"))
+        for _ in range(2):
+            world.report()
+            held = UsageReport.objects.filter(status="held").values_list("pk", flat=True)
+            stripe = connect(config=world.config).stripe
+            count_as_billed(list(held), why="the old tool", who="eve", source=stripe, clock=lambda: world.now)
+            world.later(minutes=15)
+        assert world.billed(who) == 17
+        assert differences(reconcile(world)) == []
+        world.at(at("2026-04-10T12:03"))
+        world.report()
+        assert differences(reconcile(world)) == []
+        assert not kinds() & {"invoice_differs", "surplus_at_stripe", "missing_at_stripe"}
 
     def test_resolves_nothing_that_it_could_not_see(self, world, ada):
         first = UsageReport.objects.order_by("slice_start")[0]

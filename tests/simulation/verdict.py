@@ -145,12 +145,12 @@ class _Case:
         return _widened(must, may, dropped.values())
 
     def _dropped(self) -> Mapping[tuple[str, int], Decimal]:
-        """Return, below zero, what was carried into each period and what Stripe may drop with it."""
+        """Return, below zero, what was carried into each period or taken off it, and is dropped with it."""
         return {
             period.key: _sum(
                 one.units
                 for one in self.shown
-                if one.status == ALONG
+                if one.units < 0
                 and one.at in period
                 and self.account.may_drop(period, meter=self.meter, at=one.at)
             )
