@@ -38,10 +38,12 @@ class Staff(Console):
         now = self.clock()
         late = bool(why_too_late(report, now=now) or why_lowered_late(report, now=now))
         arrived = self._arrived(report) if report.status in ("unknown", "late") else None
-        is_wrong = report.status == "held" and report.measured != self._truth(report)
+        is_wrong = report.status == "held" and report.measured not in self._truths(report)
         try:
-            if report.status == "late" and arrived is None and self._would_rather_bill(report):
+            if report.status == "late":
+                # Of a ledger that was put back: a forgotten one may have carried it.
                 compare_late([report.pk], source=self.connections.stripe, clock=self.clock)
+            if report.status == "late" and arrived is None and self._would_rather_bill(report):
                 carry_report(
                     report_id=report.pk, why="bill it now", who="simulator", run=None, now=self.clock()
                 )
@@ -101,10 +103,17 @@ class Staff(Console):
             if event["event_name"] == enrolment.meter.event_name and start <= event["timestamp"] < end
         ]
 
-    def _truth(self, report: UsageReport) -> Decimal:
+    def _truths(self, report: UsageReport) -> tuple[Decimal, Decimal]:
+        """Return what was used in the slice, and what of it in a period: it may reach over the end of one."""
         start, end = report.slice_start.timestamp(), report.slice_end.timestamp()
         subject = report.enrolment.customer.external_key
         mine = [
             u for u in self.account.usage if (u.customer, u.meter) == (subject, report.enrolment.meter.slug)
         ]
-        return sum((u.amount for u in mine if start <= u.at < end and u.gone_at is None), Decimal(0))
+        mine = [u for u in mine if start <= u.at < end and u.gone_at is None]
+        periods = self.account.periods(subject, report.enrolment.meter.slug, self.now)
+        billed = [u for u in mine if any(u.at in period for period in periods if not period.free)]
+        return (
+            sum((u.amount for u in mine), Decimal(0)),
+            sum((u.amount for u in billed), Decimal(0)),
+        )

@@ -129,8 +129,8 @@ class _Case:
         return _sum(line.units for line in mine if period.start < line.end <= period.end)
 
     def known(self, period: Period) -> Decimal:
-        """Return the units that are shown as not billed."""
-        return _sum(one.units for one in self.shown if one.at in period)
+        """Return the units that are shown as not billed; those of a trial are nobody's loss."""
+        return NOTHING if period.free else _sum(one.units for one in self.shown if one.at in period)
 
     def _bounds(self, period: Period, also: Iterable[Decimal]) -> tuple[Decimal, Decimal]:
         must = _sum(p.usage.amount for p in self.placed if p.places == {period.key})
