@@ -406,5 +406,37 @@ LIVES = {
         2026-03-30T23:54:00 work sync=1
         2026-04-08T04:32:26 resume c0 m0
     """,
+    "an hour that was measured whole and reaches over a move to another meter": """
+        2026-05-31T23:00:01 meter m0
+        2026-05-31T23:00:01 meter m0b
+        2026-06-18T03:17:17 subscribe c1 m0
+        2026-07-05T08:22:59 work sync=1
+        2026-07-15T19:01:48 swap c1 m0 to=m0b
+        2026-07-16T00:02:49 use c1 m0 10 ago=18000
+        2026-07-16T15:44:33 twice
+    """,
+    "late usage that a forgotten ledger had carried, and that nobody wants to bill": """
+        2026-01-15T00:00:00 meter m0
+        2026-01-15T00:00:00 carry
+        2026-01-28T05:47:11 subscribe c2 m0 every=day
+        2026-02-21T11:19:52 use c2 m0 0.5
+        2026-03-01T22:31:42 use c2 m0 1
+        2026-03-01T23:02:43 fault 503 times=6
+        2026-03-01T23:02:43 work sync=1
+        2026-03-04T22:42:43 backup
+        2026-03-04T22:42:43 work sync=1
+        2026-03-05T03:42:43 restore
+    """,
+    "usage of a trial that was measured for an ended subscription, and refused": """
+        2026-03-10T09:00:00 meter m0
+        2026-03-11T20:01:59 subscribe c4 m0 trial=3
+        2026-03-18T12:30:26 work sync=1
+        2026-03-27T15:53:35 refuse
+        2026-04-02T22:56:53 cancel c4 m0 when=371032
+        2026-04-07T06:02:15 subscribe c4 m0 trial=14
+        2026-04-14T08:30:29 use c4 m0 100
+        2026-04-14T09:58:01 work
+        2026-05-02T00:33:45 use c4 m0 100
+    """,
 }
 """They go well now."""
