@@ -63,12 +63,8 @@ def _case(player: Player, customer: str, meter: str) -> "_Case":
     account = player.account
     invoices = player.world.control.invoices(customer=player.customers[customer])
     periods = account.periods(customer, meter, player.now)
-    shown = [
-        one
-        if one.since is None or any(one.at in period for period in periods)
-        else replace(one, at=one.since)
-        for one in (*shown_units(player, customer, meter), *sent_in_vain(customer, meter))
-    ]
+    found = (*shown_units(player, customer, meter), *sent_in_vain(customer, meter))
+    shown = [one for one in (_in_a_period(one, periods) for one in found) if one]
     placed = account.placed(customer, meter, player.now)
     return _Case(
         account=account,
@@ -81,6 +77,16 @@ def _case(player: Player, customer: str, meter: str) -> "_Case":
         in_vain=list(on_no_invoice(customer, meter)),
         bound=ROUNDING * (len(placed) + len(shown) + 1),
     )
+
+
+def _in_a_period(one: Shown, periods: list[Period]) -> Shown | None:
+    """Place what a slice shows that reaches over the end of the last period.
+
+    What was reported after that end is on no invoice, so that nothing of it is to be taken back.
+    """
+    if one.since is None or any(one.at in period for period in periods):
+        return one
+    return replace(one, at=one.since) if one.units > 0 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
