@@ -39,7 +39,7 @@ class Subscription(models.Model):
 class SubscriptionPause(models.Model):
     """A stretch in which a subscription was paused, as far as syncs saw it: its usage is on no invoice.
 
-    Stripe does not say when a pause began or ended, so it is taken as short as it may have been.
+    A subscription does not show when its pause began or ended, so it is taken as short as it may have been.
     """
 
     subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="pauses")

@@ -133,7 +133,7 @@ def _wanted(needed: Q, scope: Scope, *, now: datetime) -> tuple[list[Wanted], di
     late = {pk: since for pk, _start, _end, since in spans if since}
     slices = {
         one.id: [piece for piece in pieces if piece.span.start >= late[one.id]]
-        for one, pieces in measured_slices([enrolments[pk] for pk in late], now=now)
+        for one, pieces in measured_slices([enrolments[pk] for pk in late], now=now, unmeasured_too=True)
     }
     wanted = [
         Wanted(

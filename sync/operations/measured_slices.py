@@ -13,11 +13,12 @@ from sync.queries.planning import EnrolmentToPlan, LedgerRow, Scope, enrolments_
 
 
 def measured_slices(
-    enrolments: Iterable[Enrolment], *, now: datetime
+    enrolments: Iterable[Enrolment], *, now: datetime, unmeasured_too: bool = False
 ) -> Iterator[tuple[EnrolmentToPlan, list[Slice]]]:
     """Yield each enrolment (loaded with its meter) with its slices of the last five weeks, in order.
 
-    A few queries per meter.
+    With `unmeasured_too` also those that are yet to be measured, perhaps again: Stripe may hold something of
+    them. A few queries per meter.
     """
     by_meter: dict[Meter, set[int]] = defaultdict(set)
     for one in enrolments:
@@ -26,10 +27,13 @@ def measured_slices(
     for meter, mine in by_meter.items():
         scope = Scope(meter=meter.stripe_id)
         for planned in enrolments_to_plan(meter, scope=scope, since=since, now=now, only=mine):
-            yield planned, _measured(planned, meter, since, now)
+            until = now if unmeasured_too else planned.planned_through
+            yield planned, _measured(planned, meter, since, until, now=now)
 
 
-def _measured(one: EnrolmentToPlan, meter: Meter, since: datetime, now: datetime) -> list[Slice]:
+def _measured(
+    one: EnrolmentToPlan, meter: Meter, since: datetime, until: datetime | None, *, now: datetime
+) -> list[Slice]:
     stretches = billable_stretches(one.items, report_from=one.report_from, sets_hours=meter.sets_hours)
     slices = cut_slices(
         stretches,
@@ -41,11 +45,11 @@ def _measured(one: EnrolmentToPlan, meter: Meter, since: datetime, now: datetime
         sets_hours=meter.sets_hours,
     )
     rows = rows_by_slice(one.rows)
-    return [piece for piece in slices if _is_measured(piece, rows.get(piece.span.start, ()), one)]
+    return [piece for piece in slices if _is_measured(piece, rows.get(piece.span.start, ()), until)]
 
 
-def _is_measured(piece: Slice, rows: Sequence[LedgerRow], one: EnrolmentToPlan) -> bool:
+def _is_measured(piece: Slice, rows: Sequence[LedgerRow], until: datetime | None) -> bool:
     """Whether it was measured, if only as zero, and nothing blocks it. The mark may have been set back."""
     if rows:
         return not any(row.status in UsageReport.BLOCKING for row in rows)
-    return one.planned_through is not None and piece.span.end <= one.planned_through
+    return until is not None and piece.span.end <= until
