@@ -107,5 +107,9 @@ def _lacking(rows: Sequence[_Row], *, sets_hours: bool) -> Iterable[tuple[Cause,
 
 
 def _aside(rows: Sequence[_Row]) -> list[str]:
-    """Return what Stripe was found to hold in other hours of a slice, which no value of ours can change."""
-    return [row.beside for row in rows if row.beside and row.status == DISMISSED]
+    """Return what Stripe holds in other hours of a slice: `held_units.ASIDE`, among rows that count."""
+    return [
+        row.value
+        for row in rows
+        if row.status == DISMISSED and row.beside and Decimal(row.beside) == Decimal(row.value)
+    ]
